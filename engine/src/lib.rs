@@ -1,0 +1,1 @@
+//! crosscurrent-engine

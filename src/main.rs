@@ -1,0 +1,2 @@
+//! The `crosscurrent` binary.
+fn main() {}
