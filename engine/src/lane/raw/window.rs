@@ -1,0 +1,356 @@
+//! At most five unacknowledged batches of one partition, resent without doubling and without a hole.
+//!
+//! One producer id per partition lane makes idempotence local: nothing here depends on another partition.
+//!
+//! **Learning what is stored.** After a failure (disconnect, leader move, time-out) a batch may be in the
+//! log or not. A broker recognizes a resend of the last five batches, but after its restart only of the *last*
+//! one: five stored batches resent oldest first answer 45, 45, 45, 45, NONE (`docs/spec/real-kafka.md` 3). So
+//! OUT_OF_ORDER (45) does not mean missing, and a new producer id would double records. The window therefore *probes*:
+//! it resends its oldest batch alone.
+//!
+//! - NONE: that batch is stored (just now, or before). So is everything older, because a broker that knows the
+//!   producer id takes sequences without gaps only. The rest follows, pipelined again.
+//! - 45: the broker knows the producer id and the sequence is not next, so the batch is stored and forgotten (or
+//!   something before it was lost). The next batch is probed; a NONE settles all before it.
+//! - 45 for every batch: an acknowledged record is gone from the target, or all is stored and a later one too, which
+//!   cannot be. [`Event::Lost`]: the target's log was cut.
+//!
+//! **Why alone.** A broker without state for a producer id accepts *any* first sequence. If the first of five
+//! pipelined batches failed there and the second was accepted, the first would be lost silently. So while the
+//! partition may not know our id (no acknowledgement yet, or none for long) exactly one batch is in flight.
+
+use std::collections::VecDeque;
+
+use batch::{BatchHeader, ProducerStamp, RawBatch, next_sequence, stamp};
+use bytes::Bytes;
+
+use super::produce::Outcome;
+use crate::cluster::Refusal;
+
+/// Batches in flight per partition: what a broker remembers of a producer id.
+pub const WINDOW_BATCHES: usize = 5;
+
+/// A batch on its way to the target, with what its acknowledgement means for the source.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The batch, dense, as the target will take it.
+    pub batch: RawBatch,
+    /// Upstream offset of its first record.
+    pub upstream_first: i64,
+    /// Upstream offset behind which replication goes on once it is stored. Grows when something is dropped behind it.
+    pub upstream_last: i64,
+    /// Bytes of credit that come back with it.
+    pub credit_bytes: usize,
+}
+
+impl Outgoing {
+    /// Number of records.
+    pub fn records(&self) -> i32 {
+        self.batch.header.count()
+    }
+}
+
+/// One batch, ready for the wire. `ticket` comes back with the answer.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Names this attempt, never used twice in a window.
+    pub ticket: u64,
+    /// The stamped header.
+    pub header: BatchHeader,
+    /// The records.
+    pub body: Bytes,
+}
+
+/// A batch that is stored.
+#[derive(Debug)]
+pub struct Acked {
+    /// What is stored.
+    pub outgoing: Outgoing,
+    /// Offset of its first record on the target; none when no answer told.
+    pub downstream_base: Option<i64>,
+}
+
+/// What an answer means.
+#[derive(Debug)]
+pub enum Event {
+    /// Nothing to do: an answer to an attempt that was given up, or one of several failures.
+    None,
+    /// Stored, oldest first. Then send [`Window::due`] and new batches.
+    Acked(Vec<Acked>),
+    /// Send [`Window::due`] at once: the next probe.
+    Probe,
+    /// Everything that was in flight is answered and something failed: wait, find the leader, then send [`Window::due`].
+    Recover {
+        /// Why, for the partition's state.
+        reason: String,
+        /// Ask for metadata first.
+        refresh: bool,
+    },
+    /// The oldest batch will not be accepted as it is: [`Window::take_back`], then re-encode it or halt.
+    Refused {
+        /// The broker's answer.
+        refusal: Refusal,
+        /// Splitting may help.
+        too_large: bool,
+    },
+    /// The producer id is of no use any more: start the partition over from its acknowledged position.
+    Fenced(Refusal),
+    /// The target's log lacks records that it had acknowledged.
+    Lost,
+}
+
+#[derive(Debug)]
+struct Entry {
+    outgoing: Outgoing,
+    sequence: i32,
+    /// Set while in flight.
+    ticket: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Exactly one batch in flight: the entry at this index.
+    Probing(usize),
+    /// The partition knows our producer id: all entries may be in flight.
+    Open,
+}
+
+/// The unacknowledged batches of one partition, oldest first.
+///
+/// Invariants: sequences of entries are consecutive; `Acked` comes in order and exactly once per batch; a batch
+/// leaves the window only as acknowledged or through [`Window::take_back`].
+#[derive(Debug)]
+pub struct Window {
+    producer_id: i64,
+    producer_epoch: i16,
+    next_sequence: i32,
+    next_ticket: u64,
+    entries: VecDeque<Entry>,
+    mode: Mode,
+    /// The first failure since something was sent; answered together once nothing is in flight.
+    failure: Option<Failure>,
+}
+
+#[derive(Debug)]
+enum Failure {
+    Retry { reason: String, refresh: bool },
+    Refused { sequence: i32, refusal: Refusal, too_large: bool },
+}
+
+impl Window {
+    /// An empty window of a fresh producer id.
+    pub fn new(producer_id: i64, producer_epoch: i16) -> Self {
+        Self {
+            producer_id,
+            producer_epoch,
+            next_sequence: 0,
+            next_ticket: 0,
+            entries: VecDeque::with_capacity(WINDOW_BATCHES),
+            mode: Mode::Probing(0),
+            failure: None,
+        }
+    }
+
+    /// The producer id of this lane.
+    pub fn producer_id(&self) -> i64 {
+        self.producer_id
+    }
+
+    /// Nothing is unacknowledged.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether a new batch may be pushed now.
+    pub fn has_room(&self) -> bool {
+        match self.mode {
+            Mode::Open => self.entries.len() < WINDOW_BATCHES && self.failure.is_none(),
+            Mode::Probing(_) => self.entries.is_empty() && self.failure.is_none(),
+        }
+    }
+
+    /// Anything is in flight.
+    pub fn in_flight(&self) -> bool {
+        self.entries.iter().any(|entry| entry.ticket.is_some())
+    }
+
+    /// The partition may have forgotten our producer id (`producer.id.expiration.ms`): send one batch alone first.
+    /// Call after a long rest; no effect while something is unacknowledged.
+    pub fn probe_first(&mut self) {
+        if self.entries.is_empty() {
+            self.mode = Mode::Probing(0);
+        }
+    }
+
+    /// Takes a new batch in; send what comes back. Only when [`Self::has_room`].
+    pub fn push(&mut self, outgoing: Outgoing) -> Submission {
+        debug_assert!(self.has_room());
+        let sequence = self.next_sequence;
+        self.next_sequence = next_sequence(sequence, outgoing.records());
+        self.entries.push_back(Entry { outgoing, sequence, ticket: None });
+        let last = self.entries.len() - 1;
+        self.submit(last)
+    }
+
+    /// Something was dropped behind the newest batch: its acknowledgement moves the position past that too.
+    /// False when the window is empty: then the position may move at once.
+    pub fn skip_to(&mut self, upstream_last: i64) -> bool {
+        match self.entries.back_mut() {
+            Some(entry) => {
+                entry.outgoing.upstream_last = entry.outgoing.upstream_last.max(upstream_last);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// What is to be sent now: the probe, or everything that is not in flight.
+    pub fn due(&mut self) -> Vec<Submission> {
+        self.failure = None;
+        let range = match self.mode {
+            Mode::Probing(at) => at..(at + 1).min(self.entries.len()),
+            Mode::Open => 0..self.entries.len(),
+        };
+        let waiting: Vec<usize> =
+            range.filter(|at| self.entries.get(*at).is_some_and(|e| e.ticket.is_none())).collect();
+        waiting.into_iter().map(|at| self.submit(at)).collect()
+    }
+
+    fn submit(&mut self, at: usize) -> Submission {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let entry = &mut self.entries[at];
+        entry.ticket = Some(ticket);
+        let header = stamp(
+            &entry.outgoing.batch.header,
+            ProducerStamp {
+                producer_id: self.producer_id,
+                producer_epoch: self.producer_epoch,
+                base_sequence: entry.sequence,
+                transactional: false,
+            },
+        );
+        Submission { ticket, header, body: entry.outgoing.batch.body.clone() }
+    }
+
+    /// Digests the answer to one attempt.
+    pub fn answered(&mut self, ticket: u64, outcome: Outcome) -> Event {
+        let Some(at) = self.entries.iter().position(|entry| entry.ticket == Some(ticket)) else {
+            return Event::None;
+        };
+        self.entries[at].ticket = None;
+        match outcome {
+            Outcome::Stored { base_offset } => return self.stored(at, base_offset),
+            Outcome::Fenced(refusal) => return Event::Fenced(refusal),
+            Outcome::OutOfOrder => {
+                if self.mode == Mode::Probing(at) {
+                    return self.probe_next(at);
+                }
+                // Behind an earlier failure, or forgotten by a restarted broker: probing tells.
+                self.fail(Failure::Retry {
+                    reason: "checking what the target has stored".to_owned(),
+                    refresh: false,
+                });
+            }
+            Outcome::Retry { reason, refresh } => self.fail(Failure::Retry { reason, refresh }),
+            Outcome::TooLarge(refusal) => self.refused(at, refusal, true),
+            Outcome::Refused(refusal) => self.refused(at, refusal, false),
+        }
+        self.settle()
+    }
+
+    fn refused(&mut self, at: usize, refusal: Refusal, too_large: bool) {
+        let sequence = self.entries[at].sequence;
+        self.fail(Failure::Refused { sequence, refusal, too_large });
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.failure.get_or_insert(failure);
+    }
+
+    /// Once nothing is in flight any more, decides what the failures mean.
+    fn settle(&mut self) -> Event {
+        if self.in_flight() {
+            return Event::None;
+        }
+        let oldest = self.entries.front().map(|entry| entry.sequence);
+        match self.failure.take() {
+            None => Event::None,
+            Some(Failure::Refused { sequence, refusal, too_large }) if Some(sequence) == oldest => {
+                Event::Refused { refusal, too_large }
+            }
+            // Not the oldest: it will be refused again when its turn comes.
+            Some(Failure::Refused { .. }) => self.recover(String::new(), false),
+            Some(Failure::Retry { reason, refresh }) => self.recover(reason, refresh),
+        }
+    }
+
+    fn recover(&mut self, reason: String, refresh: bool) -> Event {
+        self.mode = Mode::Probing(0);
+        Event::Recover { reason, refresh }
+    }
+
+    fn probe_next(&mut self, at: usize) -> Event {
+        if at + 1 < self.entries.len() {
+            self.mode = Mode::Probing(at + 1);
+            return Event::Probe;
+        }
+        self.mode = Mode::Probing(0);
+        Event::Lost
+    }
+
+    /// The entry at `at` is stored, hence everything older too (see the module's reasoning).
+    fn stored(&mut self, at: usize, base_offset: i64) -> Event {
+        // One exception: the broker refused an older one for good, so it did forget our producer id and took this
+        // one as a first. Starting over repeats this batch; going on would lose the refused one silently.
+        if let Some(Failure::Refused { sequence, .. }) = &self.failure
+            && self.entries.iter().take(at).any(|entry| entry.sequence == *sequence)
+            && let Some(Failure::Refused { refusal, .. }) = self.failure.take()
+        {
+            return Event::Fenced(refusal);
+        }
+        if matches!(self.mode, Mode::Probing(_)) {
+            self.mode = Mode::Open;
+        }
+        let mut acked: Vec<Acked> = self
+            .entries
+            .drain(..=at)
+            .map(|entry| Acked { outgoing: entry.outgoing, downstream_base: None })
+            .collect();
+        // Only we write there, so what is older lies right before it.
+        let mut base = base_offset;
+        for (back, acked) in acked.iter_mut().rev().enumerate() {
+            if back > 0 {
+                base -= i64::from(acked.outgoing.records());
+            }
+            acked.downstream_base = (base_offset >= 0 && base >= 0).then_some(base);
+        }
+        Event::Acked(acked)
+    }
+
+    /// The connection is gone or an actor died: every attempt in flight is given up, its answer ignored.
+    pub fn disconnected(&mut self, reason: &str) -> Event {
+        if !self.in_flight() {
+            return Event::None;
+        }
+        for entry in &mut self.entries {
+            entry.ticket = None;
+        }
+        self.fail(Failure::Retry { reason: reason.to_owned(), refresh: true });
+        self.settle()
+    }
+
+    /// Empties the window, oldest first. Nothing of it is stored, so its sequences are used again.
+    /// Only after [`Event::Refused`].
+    pub fn take_back(&mut self) -> Vec<Outgoing> {
+        if let Some(oldest) = self.entries.front() {
+            self.next_sequence = oldest.sequence;
+        }
+        self.mode = Mode::Probing(0);
+        self.failure = None;
+        self.entries.drain(..).map(|entry| entry.outgoing).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
