@@ -1,0 +1,93 @@
+//! CRC-32C of a batch, and how it changes when only the header does (`docs/spec/batches.md` 2).
+//!
+//! CRCs are linear: for two batches that differ only in the bytes 21..57, the difference of their CRCs is the CRC
+//! of the difference, moved over the bytes that follow. So a patched header gets its CRC from the old one, the
+//! payload is never read, and damage on the way is still found by whoever reads the copy.
+
+use crc_fast::{CrcAlgorithm, Digest, crc32_iscsi};
+
+use crate::header::{BatchHeader, HEADER_BYTES, field};
+
+/// CRC-32C's polynomial, lowest power in the highest bit.
+const POLYNOMIAL: u32 = 0x82f6_3b78;
+/// The polynomial 1 in the same notation.
+const ONE: u32 = 1 << 31;
+/// Entry k is x^(8 * 2^k) mod P: what a CRC is multiplied by when 2^k bytes follow.
+const POWERS: [u32; 32] = powers();
+
+/// CRC of a batch by reading all of it.
+pub(crate) fn crc32c_of_batch(header: &[u8; HEADER_BYTES], body: &[u8]) -> u32 {
+    let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
+    digest.update(&header[field::ATTRIBUTES..]);
+    digest.update(body);
+    u32::try_from(digest.finalize()).unwrap_or_default() // a 32-bit algorithm yields 32 bits
+}
+
+/// CRC of the batch that `old` belongs to, after its bytes 21..57 became those of `new`.
+pub(crate) fn crc_after_patch(old: &BatchHeader, new: &[u8; HEADER_BYTES]) -> u32 {
+    const PATCHED: std::ops::Range<usize> = field::ATTRIBUTES..field::COUNT;
+    // start value and final xor cancel out, which leaves the plain CRC of the difference
+    let difference = crc32_iscsi(&old.as_bytes()[PATCHED]) ^ crc32_iscsi(&new[PATCHED]);
+    old.crc() ^ followed_by(difference, old.total_bytes() - field::COUNT)
+}
+
+/// The contribution of `crc` once `bytes` more bytes follow: `crc * x^(8 * bytes) mod P`.
+fn followed_by(crc: u32, bytes: usize) -> u32 {
+    let bits = (0..POWERS.len()).map(|bit| bytes >> bit);
+    POWERS
+        .iter()
+        .zip(bits)
+        .filter(|(_, rest)| rest & 1 == 1)
+        .fold(crc, |crc, (power, _)| multiply(*power, crc))
+}
+
+/// Product of two polynomials over GF(2), mod P. Without branches: the bits are random.
+const fn multiply(a: u32, mut b: u32) -> u32 {
+    let (mut product, mut bit) = (0, 32);
+    while bit > 0 {
+        bit -= 1;
+        product ^= b & 0u32.wrapping_sub(a >> bit & 1);
+        b = (b >> 1) ^ (POLYNOMIAL & 0u32.wrapping_sub(b & 1));
+    }
+    product
+}
+
+const fn powers() -> [u32; 32] {
+    let mut powers = [ONE >> 8; 32];
+    let mut k = 1;
+    while k < powers.len() {
+        powers[k] = multiply(powers[k - 1], powers[k - 1]);
+        k += 1;
+    }
+    powers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn following_bytes_move_a_crc_as_zeros_do() {
+        for bytes in [
+            0,
+            1,
+            2,
+            3,
+            7,
+            61,
+            255,
+            4_096,
+            65_537,
+            1 << 20,
+            (1 << 21) + 13,
+        ] {
+            let (zeros, ones) = (vec![0; bytes + 1], [&[1u8][..], &vec![0; bytes]].concat());
+            let difference = crc32_iscsi(&[0]) ^ crc32_iscsi(&[1]);
+            assert_eq!(
+                followed_by(difference, bytes),
+                crc32_iscsi(&zeros) ^ crc32_iscsi(&ones),
+                "{bytes} bytes"
+            );
+        }
+    }
+}
