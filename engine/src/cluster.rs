@@ -100,7 +100,11 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError::Unreachable`] with the last reason when no broker answers.
     pub async fn any(&self) -> Result<Connection, ClusterError> {
-        if let Some(open) = self.controls.iter().find(|entry| !entry.value().is_closed()) {
+        if let Some(open) = self
+            .controls
+            .iter()
+            .find(|entry| !entry.value().is_closed())
+        {
             return Ok(open.value().clone());
         }
         let mut held = self.bootstrap_connection.lock().await;
@@ -110,7 +114,9 @@ impl Cluster {
         let mut last = None;
         for _ in 0..self.bootstrap.len() {
             let at = self.next_bootstrap.load(Ordering::Relaxed) % self.bootstrap.len();
-            let Some((host, port)) = self.bootstrap.get(at) else { break };
+            let Some((host, port)) = self.bootstrap.get(at) else {
+                break;
+            };
             match self.connect(host.clone(), *port).await {
                 Ok(connection) => {
                     *held = Some(connection.clone());
@@ -123,7 +129,11 @@ impl Cluster {
             }
         }
         // The bootstrap list may be stale; any broker that was heard of is as good.
-        let known: Vec<_> = self.brokers.iter().map(|entry| entry.value().clone()).collect();
+        let known: Vec<_> = self
+            .brokers
+            .iter()
+            .map(|entry| entry.value().clone())
+            .collect();
         for broker in known {
             match self.connect(broker.host.to_string(), broker.port).await {
                 Ok(connection) => {
@@ -133,7 +143,10 @@ impl Cluster {
                 Err(error) => last = Some(error),
             }
         }
-        Err(ClusterError::Unreachable { alias: self.alias.clone(), last })
+        Err(ClusterError::Unreachable {
+            alias: self.alias.clone(),
+            last,
+        })
     }
 
     /// The control connection to one broker.
@@ -141,13 +154,19 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError::UnknownBroker`] when no Metadata answer named it, or why connecting failed.
     pub async fn broker(&self, id: i32) -> Result<Connection, ClusterError> {
-        if let Some(open) = self.controls.get(&id).filter(|connection| !connection.is_closed()) {
+        if let Some(open) = self
+            .controls
+            .get(&id)
+            .filter(|connection| !connection.is_closed())
+        {
             return Ok(open.clone());
         }
-        let address = self.address(id).ok_or_else(|| ClusterError::UnknownBroker {
-            alias: self.alias.clone(),
-            broker: id,
-        })?;
+        let address = self
+            .address(id)
+            .ok_or_else(|| ClusterError::UnknownBroker {
+                alias: self.alias.clone(),
+                broker: id,
+            })?;
         let connection = self.connect(address.host.to_string(), address.port).await?;
         self.controls.insert(id, connection.clone());
         Ok(connection)
@@ -156,11 +175,14 @@ impl Cluster {
     async fn connect(&self, host: String, port: u16) -> Result<Connection, WireError> {
         let options = self.options.clone();
         let broker = format!("{host}:{port}");
-        let task = self.runtime.spawn(async move {
-            Connection::connect(&host, port, &options).await
-        });
+        let task = self
+            .runtime
+            .spawn(async move { Connection::connect(&host, port, &options).await });
         task.await.unwrap_or_else(|error| {
-            Err(WireError::Connect { broker, reason: error.to_string() })
+            Err(WireError::Connect {
+                broker,
+                reason: error.to_string(),
+            })
         })
     }
 
@@ -191,7 +213,9 @@ impl Cluster {
         ours_max: i16,
     ) -> Result<R::Response, ClusterError> {
         let connection = self.any().await?;
-        Ok(connection.request(api, body, ours_max, REQUEST_TIMEOUT).await?)
+        Ok(connection
+            .request(api, body, ours_max, REQUEST_TIMEOUT)
+            .await?)
     }
 
     /// Asks the leader of a partition.
@@ -205,7 +229,9 @@ impl Cluster {
     ) -> Result<R::Response, ClusterError> {
         let leader = self.leader_or_refresh(topic, partition).await?;
         let connection = self.broker(leader.broker.id).await?;
-        Ok(connection.request(api, body, ours_max, REQUEST_TIMEOUT).await?)
+        Ok(connection
+            .request(api, body, ours_max, REQUEST_TIMEOUT)
+            .await?)
     }
 
     /// One Metadata request: `None` asks for every topic. Never creates topics: `allow_auto_topic_creation`
@@ -221,15 +247,20 @@ impl Cluster {
         let request = MetadataRequest::default()
             .with_topics(topics.map(|names| names.into_iter().map(by_name).collect()))
             .with_allow_auto_topic_creation(false);
-        let answer = self.ask_any("Metadata", &request, METADATA_VERSION_MAX).await?;
+        let answer = self
+            .ask_any("Metadata", &request, METADATA_VERSION_MAX)
+            .await?;
         self.remember_brokers(&answer);
         Ok(answer)
     }
 
     fn remember_brokers(&self, answer: &MetadataResponse) {
-        self.controller.store(answer.controller_id.0, Ordering::Relaxed);
+        self.controller
+            .store(answer.controller_id.0, Ordering::Relaxed);
         for broker in &answer.brokers {
-            let Some(address) = BrokerAddress::new(broker) else { continue };
+            let Some(address) = BrokerAddress::new(broker) else {
+                continue;
+            };
             let moved = self.brokers.insert(address.id, address.clone());
             if moved.is_some_and(|old| old != address)
                 && let Some((_, old)) = self.controls.remove(&address.id)
@@ -239,13 +270,16 @@ impl Cluster {
         }
         // A broker that left is forgotten; an empty list means that the broker asked is starting up.
         if !answer.brokers.is_empty() {
-            self.brokers.retain(|id, _| answer.brokers.iter().any(|known| known.node_id.0 == *id));
+            self.brokers
+                .retain(|id, _| answer.brokers.iter().any(|known| known.node_id.0 == *id));
         }
     }
 }
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cluster").field("alias", &self.alias).finish_non_exhaustive()
+        f.debug_struct("Cluster")
+            .field("alias", &self.alias)
+            .finish_non_exhaustive()
     }
 }

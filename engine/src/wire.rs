@@ -7,7 +7,9 @@ mod frame;
 mod pool;
 mod versions;
 
-pub use connection::{Connection, ConnectOptions, PIPELINE_REQUESTS_MAX, Pending, RESPONSE_BYTES_MAX};
+pub use connection::{
+    ConnectOptions, Connection, PIPELINE_REQUESTS_MAX, Pending, RESPONSE_BYTES_MAX,
+};
 pub use error::WireError;
 pub use frame::{Frame, decode_response, encode_request};
 pub use pool::BufferPool;

@@ -6,7 +6,7 @@ use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, Top
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use super::{Cluster, ClusterError, ErrorCode, Refusal, REQUEST_TIMEOUT};
+use super::{Cluster, ClusterError, ErrorCode, REQUEST_TIMEOUT, Refusal};
 
 /// How long the controller may take for creating topics, before it answers REQUEST_TIMED_OUT.
 const CREATE_TIMEOUT_MS: i32 = 15_000;
@@ -77,7 +77,12 @@ impl Cluster {
                 .with_timeout_ms(CREATE_TIMEOUT_MS)
                 .with_topics(chunk.iter().map(creatable).collect());
             let answer = self
-                .ask_controller("CreateTopics", &request, CREATE_TOPICS_VERSION_MAX, REQUEST_TIMEOUT)
+                .ask_controller(
+                    "CreateTopics",
+                    &request,
+                    CREATE_TOPICS_VERSION_MAX,
+                    REQUEST_TIMEOUT,
+                )
                 .await?;
             results.extend(answer.topics.into_iter().map(|topic| {
                 let refusal = Refusal::new(topic.error_code, topic.error_message.as_deref())

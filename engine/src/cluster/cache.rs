@@ -23,7 +23,11 @@ impl BrokerAddress {
     /// None for a port that is none.
     pub(super) fn new(broker: &MetadataResponseBroker) -> Option<Self> {
         let port = u16::try_from(broker.port).ok()?;
-        Some(Self { id: broker.node_id.0, host: broker.host.as_str().into(), port })
+        Some(Self {
+            id: broker.node_id.0,
+            host: broker.host.as_str().into(),
+            port,
+        })
     }
 }
 
@@ -62,7 +66,9 @@ impl TopicLeaders {
         };
         let mut partitions = Vec::new();
         for partition in &topic.partitions {
-            let Ok(index) = usize::try_from(partition.partition_index) else { continue };
+            let Ok(index) = usize::try_from(partition.partition_index) else {
+                continue;
+            };
             // A count that a broker could really have: never trust an index with memory.
             if index >= topic.partitions.len().saturating_mul(2).max(16) {
                 continue;
@@ -78,7 +84,11 @@ impl TopicLeaders {
                 };
             }
         }
-        Self { id: topic.topic_id, error: ErrorCode(topic.error_code), partitions }
+        Self {
+            id: topic.topic_id,
+            error: ErrorCode(topic.error_code),
+            partitions,
+        }
     }
 
     /// Keeps what is newer of the same topic: a lagging broker may answer with an older leader.
@@ -101,7 +111,10 @@ impl Cluster {
     }
 
     fn cached_leader(&self, topic: &str, partition: i32) -> Result<Leader, ErrorCode> {
-        let leaders = self.topics.get(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let leaders = self
+            .topics
+            .get(topic)
+            .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
         if let Some(error) = leaders.error.err() {
             return Err(error);
         }
@@ -109,10 +122,17 @@ impl Cluster {
             .ok()
             .and_then(|index| leaders.partitions.get(index))
             .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-        let broker = self
-            .address(leader.broker)
-            .ok_or_else(|| leader.error.err().unwrap_or(ErrorCode::LEADER_NOT_AVAILABLE))?;
-        Ok(Leader { broker, epoch: leader.epoch, topic_id: leaders.id })
+        let broker = self.address(leader.broker).ok_or_else(|| {
+            leader
+                .error
+                .err()
+                .unwrap_or(ErrorCode::LEADER_NOT_AVAILABLE)
+        })?;
+        Ok(Leader {
+            broker,
+            epoch: leader.epoch,
+            topic_id: leaders.id,
+        })
     }
 
     /// The leader of a partition, asking the cluster if it is not known.
@@ -128,12 +148,13 @@ impl Cluster {
             return Ok(leader);
         }
         self.refresh(topic, Instant::now()).await?;
-        self.cached_leader(topic, partition).map_err(|reason| ClusterError::NoLeader {
-            alias: self.alias.clone(),
-            topic: topic.to_owned(),
-            partition,
-            reason,
-        })
+        self.cached_leader(topic, partition)
+            .map_err(|reason| ClusterError::NoLeader {
+                alias: self.alias.clone(),
+                topic: topic.to_owned(),
+                partition,
+                reason,
+            })
     }
 
     /// Where broker `id` listens, as last heard.
@@ -169,7 +190,9 @@ impl Cluster {
     }
 
     pub(super) fn remember_topic(&self, topic: &MetadataResponseTopic) {
-        let Some(name) = topic.name.as_ref() else { return };
+        let Some(name) = topic.name.as_ref() else {
+            return;
+        };
         let mut leaders = TopicLeaders::new(topic);
         if let Some(known) = self.topics.get(name.as_str()) {
             leaders.keep_newer(&known);
@@ -202,8 +225,14 @@ mod tests {
         let known = TopicLeaders::new(&topic(1, &[(0, 2, 7), (1, 1, 3)]));
         let mut heard = TopicLeaders::new(&topic(1, &[(0, 1, 6), (1, 2, 4)]));
         heard.keep_newer(&known);
-        assert_eq!((heard.partitions[0].broker, heard.partitions[0].epoch), (2, 7));
-        assert_eq!((heard.partitions[1].broker, heard.partitions[1].epoch), (2, 4));
+        assert_eq!(
+            (heard.partitions[0].broker, heard.partitions[0].epoch),
+            (2, 7)
+        );
+        assert_eq!(
+            (heard.partitions[1].broker, heard.partitions[1].epoch),
+            (2, 4)
+        );
     }
 
     #[test]
@@ -211,7 +240,10 @@ mod tests {
         let known = TopicLeaders::new(&topic(1, &[(0, 2, 7)]));
         let mut heard = TopicLeaders::new(&topic(2, &[(0, 1, 0)]));
         heard.keep_newer(&known);
-        assert_eq!((heard.partitions[0].broker, heard.partitions[0].epoch), (1, 0));
+        assert_eq!(
+            (heard.partitions[0].broker, heard.partitions[0].epoch),
+            (1, 0)
+        );
     }
 
     #[test]

@@ -74,8 +74,9 @@ impl Cluster {
             };
             let request = DescribeConfigsRequest::default()
                 .with_resources(chunk.iter().map(resource).collect());
-            let answer =
-                self.ask_any("DescribeConfigs", &request, DESCRIBE_CONFIGS_VERSION_MAX).await?;
+            let answer = self
+                .ask_any("DescribeConfigs", &request, DESCRIBE_CONFIGS_VERSION_MAX)
+                .await?;
             all.extend(answer.results.into_iter().map(|result| {
                 let name = result.resource_name.to_string();
                 match Refusal::new(result.error_code, result.error_message.as_deref()) {

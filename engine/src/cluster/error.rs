@@ -69,9 +69,10 @@ impl ErrorCode {
 
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(known) = ResponseError::try_from_code(self.0) else {
-            return write!(f, "{}", if self.0 == 0 { "NONE" } else { "error" })
-                .and_then(|()| write!(f, " ({})", self.0));
+        let known = match ResponseError::try_from_code(self.0) {
+            None => return f.write_str("NONE (0)"),
+            Some(ResponseError::Unknown(code)) => return write!(f, "error ({code})"),
+            Some(known) => known,
         };
         // kafka-protocol names codes in camel case; operators search for Kafka's own spelling.
         let camel = format!("{known:?}");
@@ -105,7 +106,9 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.code)?;
-        self.message.as_ref().map_or(Ok(()), |text| write!(f, ": {text}"))
+        self.message
+            .as_ref()
+            .map_or(Ok(()), |text| write!(f, ": {text}"))
     }
 }
 
@@ -185,8 +188,14 @@ mod tests {
 
     #[test]
     fn codes_have_kafkas_names() {
-        assert_eq!(ErrorCode::NOT_LEADER_OR_FOLLOWER.to_string(), "NOT_LEADER_OR_FOLLOWER (6)");
-        assert_eq!(ErrorCode::UNKNOWN_TOPIC_ID.to_string(), "UNKNOWN_TOPIC_ID (100)");
+        assert_eq!(
+            ErrorCode::NOT_LEADER_OR_FOLLOWER.to_string(),
+            "NOT_LEADER_OR_FOLLOWER (6)"
+        );
+        assert_eq!(
+            ErrorCode::UNKNOWN_TOPIC_ID.to_string(),
+            "UNKNOWN_TOPIC_ID (100)"
+        );
         assert_eq!(ErrorCode(-1).to_string(), "UNKNOWN_SERVER_ERROR (-1)");
         assert_eq!(ErrorCode(0).to_string(), "NONE (0)");
         assert_eq!(ErrorCode(9_999).to_string(), "error (9999)");

@@ -71,8 +71,9 @@ impl Cluster {
             };
             let frame = session.request(&[(Slot(0), wanted)], limits, connection.client_id())?;
             let bytes = connection.send(frame, REQUEST_TIMEOUT).await?.await?;
-            let answer =
-                session.answer(bytes).map_err(|reason| connection.malformed(fetch::API, reason))?;
+            let answer = session
+                .answer(bytes)
+                .map_err(|reason| connection.malformed(fetch::API, reason))?;
             let before = offset;
             for fetched in answer.partitions {
                 self.accept(fetch::API, topic, partition, fetched.error.0)?;
@@ -82,7 +83,11 @@ impl Cluster {
                     self.read_batch(topic, partition, &found, before, &mut each)?;
                 }
             }
-            empty_answers = if offset == before { empty_answers + 1 } else { 0 };
+            empty_answers = if offset == before {
+                empty_answers + 1
+            } else {
+                0
+            };
             if empty_answers > EMPTY_ANSWERS_MAX {
                 return Err(self.unreadable(topic, partition, &"its end cannot be reached"));
             }
@@ -102,7 +107,9 @@ impl Cluster {
         if header.is_control() {
             return Ok(());
         }
-        let codec = header.codec().map_err(|e| self.unreadable(topic, partition, &e))?;
+        let codec = header
+            .codec()
+            .map_err(|e| self.unreadable(topic, partition, &e))?;
         let body = if codec == Codec::None {
             found.body.clone()
         } else {
@@ -157,17 +164,29 @@ impl Cluster {
             header: batch.header,
             body: batch.body,
         };
-        let (frame, version) =
-            produce::encode(&mut [batch], versions, connection.client_id(), PRODUCE_TIMEOUT_MS);
-        let timeout = REQUEST_TIMEOUT + Duration::from_millis(PRODUCE_TIMEOUT_MS.unsigned_abs().into());
+        let (frame, version) = produce::encode(
+            &mut [batch],
+            versions,
+            connection.client_id(),
+            PRODUCE_TIMEOUT_MS,
+        );
+        let timeout =
+            REQUEST_TIMEOUT + Duration::from_millis(PRODUCE_TIMEOUT_MS.unsigned_abs().into());
         let bytes = connection.send(frame, timeout).await?.await?;
         let answer = produce::decode(bytes, version)
             .map_err(|reason| connection.malformed(produce::API, reason))?;
-        let outcome = answer.partitions.into_iter().next().map(|partition| partition.outcome);
+        let outcome = answer
+            .partitions
+            .into_iter()
+            .next()
+            .map(|partition| partition.outcome);
         let refusal = match outcome {
             Some(Outcome::Stored { .. }) => return Ok(()),
             Some(Outcome::TooLarge(r) | Outcome::Refused(r) | Outcome::Fenced(r)) => r,
-            Some(Outcome::OutOfOrder) => Refusal { code: super::ErrorCode(45), message: None },
+            Some(Outcome::OutOfOrder) => Refusal {
+                code: super::ErrorCode(45),
+                message: None,
+            },
             Some(Outcome::Retry { reason, refresh }) => {
                 if refresh {
                     self.refresh(topic, tokio::time::Instant::now()).await?;

@@ -59,7 +59,11 @@ impl Cluster {
         let answer = self
             .ask_leader(topic, partition, API, &request, LIST_OFFSETS_VERSION_MAX)
             .await?;
-        let found = answer.topics.into_iter().flat_map(|topic| topic.partitions).next();
+        let found = answer
+            .topics
+            .into_iter()
+            .flat_map(|topic| topic.partitions)
+            .next();
         let found = found.ok_or_else(|| self.left_out(API, topic, partition))?;
         self.accept(API, topic, partition, found.error_code)?;
         Ok(found.offset)
@@ -88,9 +92,19 @@ impl Cluster {
             .with_replica_id(CONSUMER)
             .with_topics(vec![topics]);
         let answer = self
-            .ask_leader(topic, partition, API, &request, OFFSET_FOR_LEADER_EPOCH_VERSION_MAX)
+            .ask_leader(
+                topic,
+                partition,
+                API,
+                &request,
+                OFFSET_FOR_LEADER_EPOCH_VERSION_MAX,
+            )
             .await?;
-        let found = answer.topics.into_iter().flat_map(|topic| topic.partitions).next();
+        let found = answer
+            .topics
+            .into_iter()
+            .flat_map(|topic| topic.partitions)
+            .next();
         let found = found.ok_or_else(|| self.left_out(API, topic, partition))?;
         self.accept(API, topic, partition, found.error_code)?;
         Ok((found.leader_epoch, found.end_offset))
@@ -107,10 +121,17 @@ impl Cluster {
             .with_transactional_id(None)
             .with_producer_id((-1).into())
             .with_producer_epoch(-1);
-        let answer = self.ask_any(API, &request, INIT_PRODUCER_ID_VERSION_MAX).await?;
+        let answer = self
+            .ask_any(API, &request, INIT_PRODUCER_ID_VERSION_MAX)
+            .await?;
         if let Some(refusal) = Refusal::new(answer.error_code, None) {
             let what = "an idempotent producer".to_owned();
-            return Err(ClusterError::Refused { alias: self.alias.clone(), api: API, what, refusal });
+            return Err(ClusterError::Refused {
+                alias: self.alias.clone(),
+                api: API,
+                what,
+                refusal,
+            });
         }
         Ok((answer.producer_id.0, answer.producer_epoch))
     }
@@ -132,12 +153,25 @@ impl Cluster {
             .with_partition_indexes(vec![partition]);
         let request = DescribeProducersRequest::default().with_topics(vec![asked]);
         let answer = self
-            .ask_leader(topic, partition, API, &request, DESCRIBE_PRODUCERS_VERSION_MAX)
+            .ask_leader(
+                topic,
+                partition,
+                API,
+                &request,
+                DESCRIBE_PRODUCERS_VERSION_MAX,
+            )
             .await?;
-        let found = answer.topics.into_iter().flat_map(|topic| topic.partitions).next();
+        let found = answer
+            .topics
+            .into_iter()
+            .flat_map(|topic| topic.partitions)
+            .next();
         let found = found.ok_or_else(|| self.left_out(API, topic, partition))?;
         self.accept(API, topic, partition, found.error_code)?;
-        let ours = found.active_producers.iter().find(|state| state.producer_id.0 == producer_id);
+        let ours = found
+            .active_producers
+            .iter()
+            .find(|state| state.producer_id.0 == producer_id);
         Ok(ours.map(|state| (state.producer_epoch, state.last_sequence)))
     }
 

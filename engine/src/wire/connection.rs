@@ -102,15 +102,24 @@ impl Connection {
     /// # Errors
     /// [`WireError::Connect`] when nobody answers there, [`WireError::Deadline`] when someone does
     /// who never says anything, [`WireError::Malformed`] when it is not a Kafka broker.
-    pub async fn connect(host: &str, port: u16, options: &ConnectOptions) -> Result<Self, WireError> {
+    pub async fn connect(
+        host: &str,
+        port: u16,
+        options: &ConnectOptions,
+    ) -> Result<Self, WireError> {
         let broker = format!("{host}:{port}");
         let deadline = Instant::now() + options.connect_timeout;
-        let refused = |reason: String| WireError::Connect { broker: broker.clone(), reason };
+        let refused = |reason: String| WireError::Connect {
+            broker: broker.clone(),
+            reason,
+        };
         let stream = timeout_at(deadline, TcpStream::connect((host, port)))
             .await
             .map_err(|_| refused(format!("no answer within {:?}", options.connect_timeout)))?
             .map_err(|error| refused(WireError::io_reason(&error)))?;
-        stream.set_nodelay(true).map_err(|error| refused(error.to_string()))?;
+        stream
+            .set_nodelay(true)
+            .map_err(|error| refused(error.to_string()))?;
         // A half-open connection (peer's machine gone) shows itself even when nothing is in flight.
         socket2::SockRef::from(&stream)
             .set_keepalive(true)
@@ -152,7 +161,10 @@ impl Connection {
     /// What the broker offers.
     pub fn versions(&self) -> &BrokerVersions {
         static NONE: OnceLock<BrokerVersions> = OnceLock::new();
-        self.shared.versions.get().unwrap_or_else(|| NONE.get_or_init(BrokerVersions::default))
+        self.shared
+            .versions
+            .get()
+            .unwrap_or_else(|| NONE.get_or_init(BrokerVersions::default))
     }
 
     /// True once nothing can be sent any more; [`Self::close_reason`] says why.
@@ -211,9 +223,19 @@ impl Connection {
     /// [`WireError::Closed`] or what else closed the connection.
     pub async fn send(&self, frame: Frame, timeout: Duration) -> Result<Pending, WireError> {
         let (reply, answer) = oneshot::channel();
-        let outgoing = Outgoing { frame, timeout, reply };
-        self.outgoing.send(outgoing).await.map_err(|_| self.shared.reason())?;
-        Ok(Pending { shared: self.shared.clone(), reply: answer })
+        let outgoing = Outgoing {
+            frame,
+            timeout,
+            reply,
+        };
+        self.outgoing
+            .send(outgoing)
+            .await
+            .map_err(|_| self.shared.reason())?;
+        Ok(Pending {
+            shared: self.shared.clone(),
+            reply: answer,
+        })
     }
 
     /// As [`Self::send`] without waiting, for a caller that bounds its own requests in flight well
@@ -223,8 +245,15 @@ impl Connection {
     /// What closed the connection; a full pipeline closes it, since it breaks the caller's promise.
     pub fn try_send(&self, frame: Frame, timeout: Duration) -> Result<Pending, WireError> {
         let (reply, answer) = oneshot::channel();
-        match self.outgoing.try_send(Outgoing { frame, timeout, reply }) {
-            Ok(()) => Ok(Pending { shared: self.shared.clone(), reply: answer }),
+        match self.outgoing.try_send(Outgoing {
+            frame,
+            timeout,
+            reply,
+        }) {
+            Ok(()) => Ok(Pending {
+                shared: self.shared.clone(),
+                reply: answer,
+            }),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(self.shared.reason()),
             Err(mpsc::error::TrySendError::Full(_)) => {
                 self.close("too many requests in flight");
@@ -235,7 +264,11 @@ impl Connection {
 
     /// Closes the connection for an answer that cannot be read.
     pub fn malformed(&self, api: &'static str, reason: String) -> WireError {
-        let error = WireError::Malformed { broker: self.shared.broker.clone(), api, reason };
+        let error = WireError::Malformed {
+            broker: self.shared.broker.clone(),
+            api,
+            reason,
+        };
         self.shared.fail(error.clone());
         error
     }
@@ -249,7 +282,9 @@ impl Connection {
         let frame = encode_request(API, &body, 3, &self.shared.client_id)?;
         let answer = self.send(frame, timeout).await?.await?;
         // Error code: right after the correlation id, in every version.
-        let code = answer.get(4..6).map(|code| i16::from_be_bytes([code[0], code[1]]));
+        let code = answer
+            .get(4..6)
+            .map(|code| i16::from_be_bytes([code[0], code[1]]));
         let answer = if code == Some(UNSUPPORTED_VERSION) {
             let body = ApiVersionsRequest::default();
             self.request_version(API, &body, 0, timeout).await?
@@ -266,10 +301,13 @@ impl Connection {
 
 impl Shared {
     fn reason(&self) -> WireError {
-        self.close_reason.get().cloned().unwrap_or_else(|| WireError::Closed {
-            broker: self.broker.clone(),
-            reason: "closed by us".to_owned(),
-        })
+        self.close_reason
+            .get()
+            .cloned()
+            .unwrap_or_else(|| WireError::Closed {
+                broker: self.broker.clone(),
+                reason: "closed by us".to_owned(),
+            })
     }
 
     /// Closes with the first reason given; later ones are only consequences.
@@ -285,7 +323,10 @@ impl Shared {
 
     fn fail_io(&self, error: &io::Error) {
         let reason = WireError::io_reason(error);
-        self.fail(WireError::Closed { broker: self.broker.clone(), reason });
+        self.fail(WireError::Closed {
+            broker: self.broker.clone(),
+            reason,
+        });
     }
 
     /// Held for a push or a pop only. A poisoned lock cannot happen: nothing in between panics.
@@ -306,7 +347,14 @@ async fn write_loop(
             () = shared.close.notified() => None,
             next = outgoing.recv() => next,
         };
-        let Some(Outgoing { mut frame, timeout, reply }) = next else { break };
+        let Some(Outgoing {
+            mut frame,
+            timeout,
+            reply,
+        }) = next
+        else {
+            break;
+        };
         let correlation_id = shared.next_correlation_id.fetch_add(1, Ordering::Relaxed);
         if !frame.seal(correlation_id) || shared.closed.load(Ordering::Acquire) {
             continue; // dropping `reply` tells the caller
@@ -384,7 +432,10 @@ async fn read_answer(
     let mut have = 0;
     while have < length.len() {
         // The deadline of the oldest request; none while nothing is expected.
-        let oldest = shared.lock_expected().front().map(|e| (e.deadline, e.api, e.timeout));
+        let oldest = shared
+            .lock_expected()
+            .front()
+            .map(|e| (e.deadline, e.api, e.timeout));
         let until = oldest.map(|(deadline, ..)| deadline);
         tokio::select! {
             read = socket.read(&mut length[have..]) => match read.map_err(closed)? {
@@ -412,12 +463,18 @@ async fn read_answer(
     let length = usize::try_from(i32::from_be_bytes(length))
         .ok()
         .filter(|length| (4..=RESPONSE_BYTES_MAX).contains(length))
-        .ok_or_else(|| malformed("the length prefix is out of range: not a Kafka broker?".into()))?;
+        .ok_or_else(|| {
+            malformed("the length prefix is out of range: not a Kafka broker?".into())
+        })?;
     let mut buffer = pool.take(length);
     let read_all = async {
         while buffer.buffer.len() < length {
             let left = length - buffer.buffer.len();
-            if socket.read_buf(&mut (&mut buffer.buffer).limit(left)).await? == 0 {
+            if socket
+                .read_buf(&mut (&mut buffer.buffer).limit(left))
+                .await?
+                == 0
+            {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
             }
         }
@@ -428,12 +485,22 @@ async fn read_answer(
         Ok(read) => read.map_err(closed)?,
         Err(_) => {
             let (broker, api) = (shared.broker.clone(), expected.api);
-            return Err(WireError::Deadline { broker, api, waited: expected.timeout });
+            return Err(WireError::Deadline {
+                broker,
+                api,
+                waited: expected.timeout,
+            });
         }
     }
-    let id = buffer.buffer.first_chunk::<4>().map_or(-1, |id| i32::from_be_bytes(*id));
+    let id = buffer
+        .buffer
+        .first_chunk::<4>()
+        .map_or(-1, |id| i32::from_be_bytes(*id));
     if id != expected.correlation_id {
-        return Err(malformed(format!("correlation id {id} instead of {}", expected.correlation_id)));
+        return Err(malformed(format!(
+            "correlation id {id} instead of {}",
+            expected.correlation_id
+        )));
     }
     Ok((expected, buffer.freeze()))
 }

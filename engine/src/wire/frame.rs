@@ -28,20 +28,34 @@ pub struct Frame {
 
 impl Frame {
     /// Starts a frame with its request header (version 1, or 2 when `flexible`; KIP-482).
-    pub fn start(api: &'static str, key: i16, version: i16, flexible: bool, client_id: &str) -> Self {
+    pub fn start(
+        api: &'static str,
+        key: i16,
+        version: i16,
+        flexible: bool,
+        client_id: &str,
+    ) -> Self {
         let mut small = Vec::with_capacity(256);
         small.put_i32(0); // length: set by `seal`
         small.put_i16(key);
         small.put_i16(version);
         small.put_i32(0); // correlation id: set by `seal`
         // A client id never comes near the 16-bit limit; cut rather than corrupt the frame.
-        let client_id = client_id.as_bytes().get(..i16::MAX as usize).unwrap_or(client_id.as_bytes());
+        let client_id = client_id
+            .as_bytes()
+            .get(..i16::MAX as usize)
+            .unwrap_or(client_id.as_bytes());
         small.put_u16(u16::try_from(client_id.len()).unwrap_or(0));
         small.put_slice(client_id);
         if flexible {
             small.put_u8(0); // no tagged fields
         }
-        Self { small, bodies: Vec::new(), body_bytes: 0, api }
+        Self {
+            small,
+            bodies: Vec::new(),
+            body_bytes: 0,
+            api,
+        }
     }
 
     /// Where small parts are appended.
@@ -67,9 +81,12 @@ impl Frame {
 
     /// Fills in length and correlation id. False: the frame is longer than the protocol allows.
     pub(crate) fn seal(&mut self, correlation_id: i32) -> bool {
-        let Ok(length) = i32::try_from(self.wire_bytes() - LENGTH_BYTES) else { return false };
+        let Ok(length) = i32::try_from(self.wire_bytes() - LENGTH_BYTES) else {
+            return false;
+        };
         self.small[..LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
-        self.small[CORRELATION_AT..CORRELATION_AT + 4].copy_from_slice(&correlation_id.to_be_bytes());
+        self.small[CORRELATION_AT..CORRELATION_AT + 4]
+            .copy_from_slice(&correlation_id.to_be_bytes());
         true
     }
 
@@ -114,9 +131,17 @@ pub fn encode_request<R: Request>(
         .with_client_id(Some(StrBytes::from_string(client_id.to_owned())));
     let mut small = Vec::with_capacity(256);
     small.put_i32(0);
-    header.encode(&mut small, R::header_version(version)).map_err(|error| failed(&error))?;
-    body.encode(&mut small, version).map_err(|error| failed(&error))?;
-    Ok(Frame { small, bodies: Vec::new(), body_bytes: 0, api })
+    header
+        .encode(&mut small, R::header_version(version))
+        .map_err(|error| failed(&error))?;
+    body.encode(&mut small, version)
+        .map_err(|error| failed(&error))?;
+    Ok(Frame {
+        small,
+        bodies: Vec::new(),
+        body_bytes: 0,
+        api,
+    })
 }
 
 /// Decodes an answer: response header, then body. `bytes` begins at the correlation id.
@@ -145,9 +170,16 @@ mod tests {
         frame.push_body(Bytes::from_static(b"two"));
         frame.small().extend_from_slice(b"]");
         assert!(frame.seal(42));
-        let wire: Vec<u8> = frame.slices().iter().flat_map(|slice| slice.to_vec()).collect();
+        let wire: Vec<u8> = frame
+            .slices()
+            .iter()
+            .flat_map(|slice| slice.to_vec())
+            .collect();
         assert_eq!(wire.len(), frame.wire_bytes());
-        assert_eq!(wire[..4], i32::try_from(wire.len() - 4).unwrap().to_be_bytes());
+        assert_eq!(
+            wire[..4],
+            i32::try_from(wire.len() - 4).unwrap().to_be_bytes()
+        );
         assert_eq!(wire[8..12], 42_i32.to_be_bytes());
         assert!(wire.ends_with(b"[one][two]"));
     }

@@ -20,12 +20,17 @@ const FREE_PER_CLASS_MAX: usize = 8;
 /// lock-free channels, since a buffer may be dropped on another thread than it was read on.
 #[derive(Clone)]
 pub struct BufferPool {
-    classes: Arc<[(Sender<Vec<u8>>, Receiver<Vec<u8>>); CLASSES]>,
+    classes: Arc<[FreeList; CLASSES]>,
 }
+
+/// Returns buffers, and lends them again.
+type FreeList = (Sender<Vec<u8>>, Receiver<Vec<u8>>);
 
 impl Default for BufferPool {
     fn default() -> Self {
-        Self { classes: Arc::new(std::array::from_fn(|_| bounded(FREE_PER_CLASS_MAX))) }
+        Self {
+            classes: Arc::new(std::array::from_fn(|_| bounded(FREE_PER_CLASS_MAX))),
+        }
     }
 }
 
@@ -33,18 +38,29 @@ impl BufferPool {
     /// An empty buffer with room for at least `bytes`.
     pub(crate) fn take(&self, bytes: usize) -> PooledBuffer {
         let class = class_of(bytes);
-        let free = class.and_then(|class| self.classes.get(class)).map(|(_, free)| free);
-        let buffer = free.and_then(|free| free.try_recv().ok()).unwrap_or_else(|| {
-            let capacity = class.map_or(bytes, |class| 1 << (class + CLASS_BITS_MIN as usize));
-            Vec::with_capacity(capacity)
-        });
-        PooledBuffer { buffer, pool: self.clone() }
+        let free = class
+            .and_then(|class| self.classes.get(class))
+            .map(|(_, free)| free);
+        let buffer = free
+            .and_then(|free| free.try_recv().ok())
+            .unwrap_or_else(|| {
+                let capacity = class.map_or(bytes, |class| 1 << (class + CLASS_BITS_MIN as usize));
+                Vec::with_capacity(capacity)
+            });
+        PooledBuffer {
+            buffer,
+            pool: self.clone(),
+        }
     }
 }
 
 /// The class whose buffers hold `bytes`; none above the largest.
 fn class_of(bytes: usize) -> Option<usize> {
-    let bits = bytes.max(1).next_power_of_two().trailing_zeros().max(CLASS_BITS_MIN);
+    let bits = bytes
+        .max(1)
+        .next_power_of_two()
+        .trailing_zeros()
+        .max(CLASS_BITS_MIN);
     (bits <= CLASS_BITS_MAX).then(|| (bits - CLASS_BITS_MIN) as usize)
 }
 
@@ -94,7 +110,11 @@ mod tests {
         let slice = whole.slice(10..20);
         drop(whole);
         let other = pool.take(5_000);
-        assert_ne!(other.buffer.as_ptr(), address, "still lent out through the slice");
+        assert_ne!(
+            other.buffer.as_ptr(),
+            address,
+            "still lent out through the slice"
+        );
         assert_eq!(&slice[..], &[7; 10]);
         drop(slice);
         let again = pool.take(8_192);
@@ -104,9 +124,22 @@ mod tests {
 
     #[test]
     fn classes_hold_what_they_promise() {
-        for bytes in [0, 1, 4_096, 4_097, 1 << 20, (1 << 20) + 1, 1 << 24, (1 << 24) + 1] {
+        for bytes in [
+            0,
+            1,
+            4_096,
+            4_097,
+            1 << 20,
+            (1 << 20) + 1,
+            1 << 24,
+            (1 << 24) + 1,
+        ] {
             assert!(BufferPool::default().take(bytes).buffer.capacity() >= bytes);
         }
-        assert_eq!(class_of((1 << 24) + 1), None, "above the largest class nothing is pooled");
+        assert_eq!(
+            class_of((1 << 24) + 1),
+            None,
+            "above the largest class nothing is pooled"
+        );
     }
 }

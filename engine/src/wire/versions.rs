@@ -82,8 +82,14 @@ mod tests {
     use super::*;
 
     fn broker(min: i16, max: i16) -> BrokerVersions {
-        let fetch = ApiVersion::default().with_api_key(1).with_min_version(min).with_max_version(max);
-        BrokerVersions::new("b:1", &ApiVersionsResponse::default().with_api_keys(vec![fetch]))
+        let fetch = ApiVersion::default()
+            .with_api_key(1)
+            .with_min_version(min)
+            .with_max_version(max);
+        BrokerVersions::new(
+            "b:1",
+            &ApiVersionsResponse::default().with_api_keys(vec![fetch]),
+        )
     }
 
     #[test]
@@ -94,10 +100,22 @@ mod tests {
 
     #[test]
     fn no_shared_version_names_both_ranges() {
-        let too_new = broker(19, 25).best::<FetchRequest>("Fetch", 17).unwrap_err().to_string();
-        assert!(too_new.contains("Fetch") && too_new.contains("19..25") && too_new.contains("4 to 17"), "{too_new}");
-        assert!(broker(0, 3).best::<FetchRequest>("Fetch", 17).is_err(), "message format below v2");
-        let absent = broker(4, 18).best::<MetadataRequest>("Metadata", 12).unwrap_err().to_string();
+        let too_new = broker(19, 25)
+            .best::<FetchRequest>("Fetch", 17)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            too_new.contains("Fetch") && too_new.contains("19..25") && too_new.contains("4 to 17"),
+            "{too_new}"
+        );
+        assert!(
+            broker(0, 3).best::<FetchRequest>("Fetch", 17).is_err(),
+            "message format below v2"
+        );
+        let absent = broker(4, 18)
+            .best::<MetadataRequest>("Metadata", 12)
+            .unwrap_err()
+            .to_string();
         assert!(absent.contains("offers Metadata versions none"), "{absent}");
     }
 }

@@ -22,7 +22,11 @@ pub struct Budget {
 impl Budget {
     /// A budget of `limit` bytes.
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicUsize::new(0), partitions: AtomicUsize::new(0) })
+        Arc::new(Self {
+            limit,
+            used: AtomicUsize::new(0),
+            partitions: AtomicUsize::new(0),
+        })
     }
 
     /// Bytes that may still be fetched.
@@ -38,7 +42,10 @@ impl Budget {
     /// Opens the account of one partition.
     pub fn open(self: &Arc<Self>) -> Arc<Credit> {
         self.partitions.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Credit { budget: self.clone(), outstanding: AtomicUsize::new(0) })
+        Arc::new(Credit {
+            budget: self.clone(),
+            outstanding: AtomicUsize::new(0),
+        })
     }
 
     /// What each partition may have outstanding now.
@@ -60,7 +67,9 @@ pub struct Credit {
 impl Credit {
     /// Bytes that the next Fetch may ask for; 0 while the share is used up.
     pub fn available(&self) -> usize {
-        self.budget.share().saturating_sub(self.outstanding.load(Ordering::Relaxed))
+        self.budget
+            .share()
+            .saturating_sub(self.outstanding.load(Ordering::Relaxed))
     }
 
     /// Books fetched bytes.
@@ -79,7 +88,9 @@ impl Credit {
 
 impl Drop for Credit {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(*self.outstanding.get_mut(), Ordering::Relaxed);
+        self.budget
+            .used
+            .fetch_sub(*self.outstanding.get_mut(), Ordering::Relaxed);
         self.budget.partitions.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -95,11 +106,19 @@ mod tests {
         assert_eq!(one.available(), PARTITION_BYTES_MAX);
         one.spend(PARTITION_BYTES_MAX + 1);
         assert_eq!(one.available(), 0, "overdrawn by one answer at most");
-        assert_eq!(two.available(), PARTITION_BYTES_MAX, "one partition does not starve another");
+        assert_eq!(
+            two.available(),
+            PARTITION_BYTES_MAX,
+            "one partition does not starve another"
+        );
         one.give_back(1_000_000);
         assert_eq!(budget.used(), PARTITION_BYTES_MAX + 1 - 1_000_000);
         drop(one);
-        assert_eq!(budget.used(), 0, "an account that closes returns everything");
+        assert_eq!(
+            budget.used(),
+            0,
+            "an account that closes returns everything"
+        );
     }
 
     #[test]

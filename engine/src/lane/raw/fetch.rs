@@ -147,7 +147,11 @@ impl FetchSession {
     ) -> Result<Frame, WireError> {
         let by_id = self.version > VERSION_MAX_BY_NAME
             && wanted.iter().all(|(_, wanted)| !wanted.topic_id.is_nil());
-        let version = if by_id { self.version } else { self.version_by_name };
+        let version = if by_id {
+            self.version
+        } else {
+            self.version_by_name
+        };
         if version != self.asked_version {
             // A session cannot change between names and ids.
             self.reset();
@@ -156,7 +160,11 @@ impl FetchSession {
         let forgotten = self.forget_missing(wanted, by_id);
         let in_session = self.epoch > SESSION_OPEN;
         let mut topics: Vec<FetchTopic> = Vec::new();
-        let start = if in_session || wanted.is_empty() { 0 } else { self.rotation % wanted.len() };
+        let start = if in_session || wanted.is_empty() {
+            0
+        } else {
+            self.rotation % wanted.len()
+        };
         self.rotation = self.rotation.wrapping_add(1);
         let (behind, ahead) = wanted.split_at(start);
         for (slot, wanted) in ahead.iter().chain(behind) {
@@ -164,7 +172,8 @@ impl FetchSession {
                 continue; // the broker has it
             }
             self.held.insert(*slot, wanted.clone());
-            self.slots.insert((topic_key(wanted, by_id), wanted.partition), *slot);
+            self.slots
+                .insert((topic_key(wanted, by_id), wanted.partition), *slot);
             push_partition(&mut topics, wanted, version, by_id);
         }
         let sessions = version >= VERSION_SESSIONS;
@@ -188,10 +197,17 @@ impl FetchSession {
             return Vec::new();
         }
         let still: std::collections::HashSet<Slot> = wanted.iter().map(|(slot, _)| *slot).collect();
-        let gone: Vec<Slot> = self.held.keys().filter(|slot| !still.contains(slot)).copied().collect();
+        let gone: Vec<Slot> = self
+            .held
+            .keys()
+            .filter(|slot| !still.contains(slot))
+            .copied()
+            .collect();
         let mut forgotten: Vec<ForgottenTopic> = Vec::new();
         for slot in gone {
-            let Some(old) = self.held.remove(&slot) else { continue };
+            let Some(old) = self.held.remove(&slot) else {
+                continue;
+            };
             self.slots.remove(&(topic_key(&old, by_id), old.partition));
             let topic = if by_id {
                 ForgottenTopic::default().with_topic_id(old.topic_id)
@@ -218,7 +234,10 @@ impl FetchSession {
             | ErrorCode::INVALID_FETCH_SESSION_EPOCH
             | ErrorCode(106) => {
                 self.reset();
-                return Ok(FetchAnswer { throttle_ms, partitions: Vec::new() });
+                return Ok(FetchAnswer {
+                    throttle_ms,
+                    partitions: Vec::new(),
+                });
             }
             code => return Err(format!("the whole request failed: {code}")),
         }
@@ -250,12 +269,18 @@ impl FetchSession {
                     high_watermark: data.high_watermark,
                     log_start: data.log_start_offset,
                     diverging,
-                    aborted: aborted.iter().map(|a| (a.producer_id.0, a.first_offset)).collect(),
+                    aborted: aborted
+                        .iter()
+                        .map(|a| (a.producer_id.0, a.first_offset))
+                        .collect(),
                     records: data.records.unwrap_or_default(),
                 });
             }
         }
-        Ok(FetchAnswer { throttle_ms, partitions })
+        Ok(FetchAnswer {
+            throttle_ms,
+            partitions,
+        })
     }
 
     fn reset(&mut self) {
@@ -267,7 +292,11 @@ impl FetchSession {
 }
 
 fn topic_key(wanted: &Wanted, by_id: bool) -> TopicKey {
-    if by_id { TopicKey::Id(wanted.topic_id) } else { TopicKey::Name(wanted.topic.clone()) }
+    if by_id {
+        TopicKey::Id(wanted.topic_id)
+    } else {
+        TopicKey::Name(wanted.topic.clone())
+    }
 }
 
 fn name(topic: &str) -> kafka_protocol::messages::TopicName {
@@ -287,7 +316,11 @@ fn push_partition(topics: &mut Vec<FetchTopic>, wanted: &Wanted, version: i16, b
         partition = partition.with_last_fetched_epoch(wanted.last_fetched_epoch);
     }
     let same = |topic: &FetchTopic| {
-        if by_id { topic.topic_id == wanted.topic_id } else { topic.topic.as_str() == &*wanted.topic }
+        if by_id {
+            topic.topic_id == wanted.topic_id
+        } else {
+            topic.topic.as_str() == &*wanted.topic
+        }
     };
     match topics.last_mut().filter(|topic| same(topic)) {
         Some(topic) => topic.partitions.push(partition),

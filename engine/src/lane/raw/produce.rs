@@ -161,11 +161,14 @@ fn put_string(small: &mut Vec<u8>, flexible: bool, text: &str) {
 }
 
 fn put_unsigned_varint(small: &mut Vec<u8>, mut value: usize) {
-    while value >= 0x80 {
-        small.put_u8((value & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = value.to_le_bytes();
         value >>= 7;
+        if value == 0 {
+            return small.put_u8(low);
+        }
+        small.put_u8(low | 0x80);
     }
-    small.put_u8((value & 0x7f) as u8);
 }
 
 /// What a broker said of one batch.
@@ -197,11 +200,15 @@ impl Outcome {
     /// Judges a partition's answer. Every code that is not named is tried again and shown: a code that we do not
     /// know is no reason to lose a partition.
     fn judge(code: i16, base_offset: i64, message: Option<&str>) -> Self {
-        let Some(refusal) = Refusal::new(code, message) else { return Self::Stored { base_offset } };
+        let Some(refusal) = Refusal::new(code, message) else {
+            return Self::Stored { base_offset };
+        };
         match refusal.code {
             ErrorCode::DUPLICATE_SEQUENCE_NUMBER => Self::Stored { base_offset: -1 },
             ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER => Self::OutOfOrder,
-            ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE => Self::TooLarge(refusal),
+            ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE => {
+                Self::TooLarge(refusal)
+            }
             // Row 26 and every rule that the classifier knows: resending cannot help. INVALID_TOPIC (17),
             // UNSUPPORTED_COMPRESSION_TYPE (76), UNSUPPORTED_FOR_MESSAGE_FORMAT (43), POLICY_VIOLATION (44).
             ErrorCode::INVALID_RECORD
@@ -212,7 +219,10 @@ impl Outcome {
             | ErrorCode::INVALID_PRODUCER_EPOCH
             | ErrorCode::UNKNOWN_PRODUCER_ID
             | ErrorCode(48 | 49 | 90) => Self::Fenced(refusal),
-            _ => Self::Retry { reason: refusal.to_string(), refresh: needs_metadata(refusal.code) },
+            _ => Self::Retry {
+                reason: refusal.to_string(),
+                refresh: needs_metadata(refusal.code),
+            },
         }
     }
 }
@@ -258,7 +268,11 @@ impl PartitionAnswer {
     /// Whether this answers `batch`.
     pub fn is_for(&self, batch: &ProduceBatch) -> bool {
         self.partition == batch.partition
-            && if self.topic.is_empty() { self.topic_id == batch.topic_id } else { *self.topic == *batch.topic }
+            && if self.topic.is_empty() {
+                self.topic_id == batch.topic_id
+            } else {
+                *self.topic == *batch.topic
+            }
     }
 }
 
@@ -282,7 +296,10 @@ pub fn decode(bytes: Bytes, version: i16) -> Result<ProduceAnswer, String> {
             });
         }
     }
-    Ok(ProduceAnswer { throttle_ms: answer.throttle_time_ms, partitions })
+    Ok(ProduceAnswer {
+        throttle_ms: answer.throttle_time_ms,
+        partitions,
+    })
 }
 
 #[cfg(test)]

@@ -133,8 +133,15 @@ pub struct Window {
 
 #[derive(Debug)]
 enum Failure {
-    Retry { reason: String, refresh: bool },
-    Refused { sequence: i32, refusal: Refusal, too_large: bool },
+    Retry {
+        reason: String,
+        refresh: bool,
+    },
+    Refused {
+        sequence: i32,
+        refusal: Refusal,
+        too_large: bool,
+    },
 }
 
 impl Window {
@@ -187,7 +194,11 @@ impl Window {
         debug_assert!(self.has_room());
         let sequence = self.next_sequence;
         self.next_sequence = next_sequence(sequence, outgoing.records());
-        self.entries.push_back(Entry { outgoing, sequence, ticket: None });
+        self.entries.push_back(Entry {
+            outgoing,
+            sequence,
+            ticket: None,
+        });
         let last = self.entries.len() - 1;
         self.submit(last)
     }
@@ -211,8 +222,9 @@ impl Window {
             Mode::Probing(at) => at..(at + 1).min(self.entries.len()),
             Mode::Open => 0..self.entries.len(),
         };
-        let waiting: Vec<usize> =
-            range.filter(|at| self.entries.get(*at).is_some_and(|e| e.ticket.is_none())).collect();
+        let waiting: Vec<usize> = range
+            .filter(|at| self.entries.get(*at).is_some_and(|e| e.ticket.is_none()))
+            .collect();
         waiting.into_iter().map(|at| self.submit(at)).collect()
     }
 
@@ -230,12 +242,20 @@ impl Window {
                 transactional: false,
             },
         );
-        Submission { ticket, header, body: entry.outgoing.batch.body.clone() }
+        Submission {
+            ticket,
+            header,
+            body: entry.outgoing.batch.body.clone(),
+        }
     }
 
     /// Digests the answer to one attempt.
     pub fn answered(&mut self, ticket: u64, outcome: Outcome) -> Event {
-        let Some(at) = self.entries.iter().position(|entry| entry.ticket == Some(ticket)) else {
+        let Some(at) = self
+            .entries
+            .iter()
+            .position(|entry| entry.ticket == Some(ticket))
+        else {
             return Event::None;
         };
         self.entries[at].ticket = None;
@@ -261,7 +281,11 @@ impl Window {
 
     fn refused(&mut self, at: usize, refusal: Refusal, too_large: bool) {
         let sequence = self.entries[at].sequence;
-        self.fail(Failure::Refused { sequence, refusal, too_large });
+        self.fail(Failure::Refused {
+            sequence,
+            refusal,
+            too_large,
+        });
     }
 
     fn fail(&mut self, failure: Failure) {
@@ -276,9 +300,11 @@ impl Window {
         let oldest = self.entries.front().map(|entry| entry.sequence);
         match self.failure.take() {
             None => Event::None,
-            Some(Failure::Refused { sequence, refusal, too_large }) if Some(sequence) == oldest => {
-                Event::Refused { refusal, too_large }
-            }
+            Some(Failure::Refused {
+                sequence,
+                refusal,
+                too_large,
+            }) if Some(sequence) == oldest => Event::Refused { refusal, too_large },
             // Not the oldest: it will be refused again when its turn comes.
             Some(Failure::Refused { .. }) => self.recover(String::new(), false),
             Some(Failure::Retry { reason, refresh }) => self.recover(reason, refresh),
@@ -304,7 +330,11 @@ impl Window {
         // One exception: the broker refused an older one for good, so it did forget our producer id and took this
         // one as a first. Starting over repeats this batch; going on would lose the refused one silently.
         if let Some(Failure::Refused { sequence, .. }) = &self.failure
-            && self.entries.iter().take(at).any(|entry| entry.sequence == *sequence)
+            && self
+                .entries
+                .iter()
+                .take(at)
+                .any(|entry| entry.sequence == *sequence)
             && let Some(Failure::Refused { refusal, .. }) = self.failure.take()
         {
             return Event::Fenced(refusal);
@@ -315,7 +345,10 @@ impl Window {
         let mut acked: Vec<Acked> = self
             .entries
             .drain(..=at)
-            .map(|entry| Acked { outgoing: entry.outgoing, downstream_base: None })
+            .map(|entry| Acked {
+                outgoing: entry.outgoing,
+                downstream_base: None,
+            })
             .collect();
         // Only we write there, so what is older lies right before it.
         let mut base = base_offset;
@@ -336,7 +369,10 @@ impl Window {
         for entry in &mut self.entries {
             entry.ticket = None;
         }
-        self.fail(Failure::Retry { reason: reason.to_owned(), refresh: true });
+        self.fail(Failure::Retry {
+            reason: reason.to_owned(),
+            refresh: true,
+        });
         self.settle()
     }
 

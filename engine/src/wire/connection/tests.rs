@@ -10,7 +10,11 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn options(connect_timeout: Duration) -> ConnectOptions {
-    ConnectOptions { client_id: "test".into(), connect_timeout, pool: BufferPool::default() }
+    ConnectOptions {
+        client_id: "test".into(),
+        connect_timeout,
+        pool: BufferPool::default(),
+    }
 }
 
 async fn listen() -> (TcpListener, u16) {
@@ -30,14 +34,22 @@ async fn read_request(socket: &mut TcpStream) -> (i32, i16) {
     )
 }
 
-async fn answer<R: Encodable + HeaderVersion>(socket: &mut TcpStream, id: i32, body: &R, version: i16) {
+async fn answer<R: Encodable + HeaderVersion>(
+    socket: &mut TcpStream,
+    id: i32,
+    body: &R,
+    version: i16,
+) {
     let mut bytes = Vec::new();
     ResponseHeader::default()
         .with_correlation_id(id)
         .encode(&mut bytes, R::header_version(version))
         .unwrap();
     body.encode(&mut bytes, version).unwrap();
-    socket.write_i32(i32::try_from(bytes.len()).unwrap()).await.unwrap();
+    socket
+        .write_i32(i32::try_from(bytes.len()).unwrap())
+        .await
+        .unwrap();
     socket.write_all(&bytes).await.unwrap();
 }
 
@@ -55,7 +67,10 @@ async fn accept_and_greet(listener: &TcpListener) -> TcpStream {
 }
 
 async fn metadata(connection: &Connection, timeout: Duration) -> Result<(), WireError> {
-    connection.request("Metadata", &MetadataRequest::default(), 12, timeout).await.map(drop)
+    connection
+        .request("Metadata", &MetadataRequest::default(), 12, timeout)
+        .await
+        .map(drop)
 }
 
 #[tokio::test]
@@ -71,8 +86,16 @@ async fn an_old_broker_is_asked_again_in_version_0() {
         answer(&mut socket, id, &offers_metadata(), 0).await;
         socket
     });
-    let connection = Connection::connect("127.0.0.1", port, &options(PATIENCE)).await.unwrap();
-    assert_eq!(connection.versions().best::<MetadataRequest>("Metadata", 12).unwrap(), 12);
+    let connection = Connection::connect("127.0.0.1", port, &options(PATIENCE))
+        .await
+        .unwrap();
+    assert_eq!(
+        connection
+            .versions()
+            .best::<MetadataRequest>("Metadata", 12)
+            .unwrap(),
+        12
+    );
     drop(server.await.unwrap());
 }
 
@@ -86,11 +109,19 @@ async fn pipelined_requests_get_their_own_answers() {
             ids.push(read_request(&mut socket).await.0);
         }
         for id in ids {
-            answer(&mut socket, id, &kafka_protocol::messages::MetadataResponse::default(), 12).await;
+            answer(
+                &mut socket,
+                id,
+                &kafka_protocol::messages::MetadataResponse::default(),
+                12,
+            )
+            .await;
         }
         socket
     });
-    let connection = Connection::connect("127.0.0.1", port, &options(PATIENCE)).await.unwrap();
+    let connection = Connection::connect("127.0.0.1", port, &options(PATIENCE))
+        .await
+        .unwrap();
     let (a, b, c) = tokio::join!(
         metadata(&connection, PATIENCE),
         metadata(&connection, PATIENCE),
@@ -104,9 +135,15 @@ async fn pipelined_requests_get_their_own_answers() {
 async fn nobody_listens() {
     let (listener, port) = listen().await;
     drop(listener);
-    let error = Connection::connect("127.0.0.1", port, &options(PATIENCE)).await.err().unwrap();
+    let error = Connection::connect("127.0.0.1", port, &options(PATIENCE))
+        .await
+        .err()
+        .unwrap();
     let text = error.to_string();
-    assert!(text.contains(&format!("127.0.0.1:{port}")) && text.contains("refused"), "{text}");
+    assert!(
+        text.contains(&format!("127.0.0.1:{port}")) && text.contains("refused"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -114,8 +151,20 @@ async fn a_silent_broker_runs_into_the_deadline() {
     let (listener, port) = listen().await;
     let short = Duration::from_millis(50);
     let silent = tokio::spawn(async move { listener.accept().await.unwrap() });
-    let error = Connection::connect("127.0.0.1", port, &options(short)).await.err().unwrap();
-    assert!(matches!(error, WireError::Deadline { api: "ApiVersions", .. }), "{error}");
+    let error = Connection::connect("127.0.0.1", port, &options(short))
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        matches!(
+            error,
+            WireError::Deadline {
+                api: "ApiVersions",
+                ..
+            }
+        ),
+        "{error}"
+    );
     drop(silent.await.unwrap());
 }
 
@@ -123,11 +172,22 @@ async fn a_silent_broker_runs_into_the_deadline() {
 async fn a_late_answer_fails_everything_in_flight() {
     let (listener, port) = listen().await;
     let server = tokio::spawn(async move { accept_and_greet(&listener).await });
-    let connection = Connection::connect("127.0.0.1", port, &options(PATIENCE)).await.unwrap();
+    let connection = Connection::connect("127.0.0.1", port, &options(PATIENCE))
+        .await
+        .unwrap();
     let short = Duration::from_millis(50);
-    let (first, second) = tokio::join!(metadata(&connection, short), metadata(&connection, PATIENCE));
-    assert!(matches!(first, Err(WireError::Deadline { .. })), "{first:?}");
-    assert!(matches!(second, Err(WireError::Deadline { .. })), "same reason for all: {second:?}");
+    let (first, second) = tokio::join!(
+        metadata(&connection, short),
+        metadata(&connection, PATIENCE)
+    );
+    assert!(
+        matches!(first, Err(WireError::Deadline { .. })),
+        "{first:?}"
+    );
+    assert!(
+        matches!(second, Err(WireError::Deadline { .. })),
+        "same reason for all: {second:?}"
+    );
     assert!(connection.is_closed());
     drop(server.await.unwrap());
 }
@@ -136,20 +196,29 @@ async fn a_late_answer_fails_everything_in_flight() {
 async fn a_closed_connection_is_noticed_while_idle() {
     let (listener, port) = listen().await;
     let server = tokio::spawn(async move { drop(accept_and_greet(&listener).await) });
-    let connection = Connection::connect("127.0.0.1", port, &options(PATIENCE)).await.unwrap();
+    let connection = Connection::connect("127.0.0.1", port, &options(PATIENCE))
+        .await
+        .unwrap();
     server.await.unwrap();
     let deadline = Instant::now() + PATIENCE;
     while !connection.is_closed() {
         assert!(Instant::now() < deadline, "not noticed");
         tokio::task::yield_now().await;
     }
-    let error = metadata(&connection, PATIENCE).await.unwrap_err().to_string();
+    let error = metadata(&connection, PATIENCE)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("closed by the broker"), "{error}");
 }
 
 #[tokio::test]
 async fn what_is_not_kafka_is_refused() {
-    for garbage in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], &[0xff; 12], &[0, 0, 0, 0]] {
+    for garbage in [
+        &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+        &[0xff; 12],
+        &[0, 0, 0, 0],
+    ] {
         let (listener, port) = listen().await;
         let server = tokio::spawn(async move {
             let (mut socket, _) = listener.accept().await.unwrap();
@@ -157,7 +226,10 @@ async fn what_is_not_kafka_is_refused() {
             socket.write_all(garbage).await.unwrap();
             socket
         });
-        let error = Connection::connect("127.0.0.1", port, &options(PATIENCE)).await.err().unwrap();
+        let error = Connection::connect("127.0.0.1", port, &options(PATIENCE))
+            .await
+            .err()
+            .unwrap();
         assert!(matches!(error, WireError::Malformed { .. }), "{error}");
         drop(server.await.unwrap());
     }
@@ -169,10 +241,18 @@ async fn a_wrong_correlation_id_closes_the_connection() {
     let server = tokio::spawn(async move {
         let mut socket = accept_and_greet(&listener).await;
         let (id, _) = read_request(&mut socket).await;
-        answer(&mut socket, id + 1, &kafka_protocol::messages::MetadataResponse::default(), 12).await;
+        answer(
+            &mut socket,
+            id + 1,
+            &kafka_protocol::messages::MetadataResponse::default(),
+            12,
+        )
+        .await;
         socket
     });
-    let connection = Connection::connect("127.0.0.1", port, &options(PATIENCE)).await.unwrap();
+    let connection = Connection::connect("127.0.0.1", port, &options(PATIENCE))
+        .await
+        .unwrap();
     let error = metadata(&connection, PATIENCE).await.unwrap_err();
     assert!(error.to_string().contains("correlation id"), "{error}");
     drop(server.await.unwrap());

@@ -1,16 +1,23 @@
 //! Sessions as a broker sees them (`docs/spec/real-kafka.md` 5).
 
+use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::{ApiVersionsResponse, RequestHeader, ResponseHeader};
-use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 
 use super::*;
 
-const LIMITS: FetchLimits = FetchLimits { wait_ms: 500, bytes_max: 1 << 20, read_committed: false };
+const LIMITS: FetchLimits = FetchLimits {
+    wait_ms: 500,
+    bytes_max: 1 << 20,
+    read_committed: false,
+};
 
 fn session(max_version: i16) -> FetchSession {
-    let fetch = ApiVersion::default().with_api_key(1).with_min_version(4).with_max_version(max_version);
+    let fetch = ApiVersion::default()
+        .with_api_key(1)
+        .with_min_version(4)
+        .with_max_version(max_version);
     let answer = ApiVersionsResponse::default().with_api_keys(vec![fetch]);
     FetchSession::new(&BrokerVersions::new("b:1", &answer)).unwrap()
 }
@@ -32,7 +39,11 @@ fn wanted(partition: i32, offset: i64) -> (Slot, Wanted) {
 fn ask(session: &mut FetchSession, partitions: &[(Slot, Wanted)]) -> FetchRequest {
     let mut frame = session.request(partitions, LIMITS, "c").unwrap();
     assert!(frame.seal(0));
-    let wire: Vec<u8> = frame.slices().iter().flat_map(|slice| slice.to_vec()).collect();
+    let wire: Vec<u8> = frame
+        .slices()
+        .iter()
+        .flat_map(|slice| slice.to_vec())
+        .collect();
     let mut wire = Bytes::from(wire).slice(4..);
     let version = session.asked_version;
     RequestHeader::decode(&mut wire, FetchRequest::header_version(version)).unwrap();
@@ -42,14 +53,17 @@ fn ask(session: &mut FetchSession, partitions: &[(Slot, Wanted)]) -> FetchReques
 fn reply(session: &mut FetchSession, body: &FetchResponse) -> FetchAnswer {
     let mut bytes = Vec::new();
     let version = session.asked_version;
-    ResponseHeader::default().encode(&mut bytes, FetchResponse::header_version(version)).unwrap();
+    ResponseHeader::default()
+        .encode(&mut bytes, FetchResponse::header_version(version))
+        .unwrap();
     body.encode(&mut bytes, version).unwrap();
     session.answer(bytes.into()).unwrap()
 }
 
 fn partitions(request: &FetchRequest) -> Vec<(i32, i64)> {
     let all = request.topics.iter().flat_map(|topic| &topic.partitions);
-    all.map(|partition| (partition.partition, partition.fetch_offset)).collect()
+    all.map(|partition| (partition.partition, partition.fetch_offset))
+        .collect()
 }
 
 #[test]
@@ -78,7 +92,11 @@ fn a_session_asks_only_for_what_changed() {
     reply(&mut session, &FetchResponse::default().with_session_id(55));
 
     let resumed = ask(&mut session, &[wanted(0, 10), wanted(1, 0)]);
-    assert_eq!(partitions(&resumed), [(0, 10)], "asked for again after the pause");
+    assert_eq!(
+        partitions(&resumed),
+        [(0, 10)],
+        "asked for again after the pause"
+    );
 }
 
 #[test]
@@ -105,7 +123,11 @@ fn without_a_session_every_request_is_full_and_rotates() {
         reply(&mut session, &FetchResponse::default()); // session id 0: the cache is full
     }
     firsts.sort_unstable();
-    assert_eq!(firsts, [0, 1, 2], "limits are spent in request order, so each comes first once");
+    assert_eq!(
+        firsts,
+        [0, 1, 2],
+        "limits are spent in request order, so each comes first once"
+    );
 }
 
 #[test]
@@ -123,7 +145,10 @@ fn answers_find_their_slot_by_id_and_by_name() {
         } else {
             topic.with_topic(name("t"))
         };
-        let answer = reply(&mut session, &FetchResponse::default().with_responses(vec![topic]));
+        let answer = reply(
+            &mut session,
+            &FetchResponse::default().with_responses(vec![topic]),
+        );
         assert_eq!(answer.partitions.len(), 1, "version {max_version}");
         let fetched = &answer.partitions[0];
         assert_eq!((fetched.slot, fetched.high_watermark), (Slot(1), 9));

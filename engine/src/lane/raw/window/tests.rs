@@ -13,7 +13,12 @@ fn outgoing(first: i64, records: i64) -> Outgoing {
         builder.push(0, None, Some(b"v"), &[]).unwrap();
     }
     let batch = builder.build().unwrap();
-    Outgoing { batch, upstream_first: first, upstream_last: first + records - 1, credit_bytes: 1 }
+    Outgoing {
+        batch,
+        upstream_first: first,
+        upstream_last: first + records - 1,
+        credit_bytes: 1,
+    }
 }
 
 fn stored(base_offset: i64) -> Outcome {
@@ -21,14 +26,18 @@ fn stored(base_offset: i64) -> Outcome {
 }
 
 fn retry() -> Outcome {
-    Outcome::Retry { reason: "NOT_LEADER_OR_FOLLOWER (6)".into(), refresh: true }
+    Outcome::Retry {
+        reason: "NOT_LEADER_OR_FOLLOWER (6)".into(),
+        refresh: true,
+    }
 }
 
 fn acked(event: Event) -> Vec<(i64, Option<i64>)> {
     match event {
-        Event::Acked(acked) => {
-            acked.iter().map(|a| (a.outgoing.upstream_first, a.downstream_base)).collect()
-        }
+        Event::Acked(acked) => acked
+            .iter()
+            .map(|a| (a.outgoing.upstream_first, a.downstream_base))
+            .collect(),
         other => panic!("not an acknowledgement: {other:?}"),
     }
 }
@@ -45,7 +54,10 @@ fn open_window() -> Window {
 fn the_first_batch_of_a_producer_id_goes_alone() {
     let mut window = Window::new(1, 0);
     let first = window.push(outgoing(0, 1));
-    assert!(!window.has_room(), "a second one could be taken as a first sequence");
+    assert!(
+        !window.has_room(),
+        "a second one could be taken as a first sequence"
+    );
     acked(window.answered(first.ticket, stored(0)));
     for n in 0..5 {
         assert!(window.has_room());
@@ -60,16 +72,31 @@ fn a_restarted_broker_knows_only_the_last_batch_and_nothing_is_doubled() {
     for n in 0..5 {
         window.push(outgoing(1 + n, 1));
     }
-    assert!(matches!(window.disconnected("reset"), Event::Recover { refresh: true, .. }));
+    assert!(matches!(
+        window.disconnected("reset"),
+        Event::Recover { refresh: true, .. }
+    ));
     // All five were stored: 45, 45, 45, 45, NONE.
     for _ in 0..4 {
         let probe = window.due();
         assert_eq!(probe.len(), 1, "one at a time");
-        assert!(matches!(window.answered(probe[0].ticket, Outcome::OutOfOrder), Event::Probe));
+        assert!(matches!(
+            window.answered(probe[0].ticket, Outcome::OutOfOrder),
+            Event::Probe
+        ));
     }
     let probe = window.due();
     let all = acked(window.answered(probe[0].ticket, stored(5)));
-    assert_eq!(all, [(1, Some(1)), (2, Some(2)), (3, Some(3)), (4, Some(4)), (5, Some(5))]);
+    assert_eq!(
+        all,
+        [
+            (1, Some(1)),
+            (2, Some(2)),
+            (3, Some(3)),
+            (4, Some(4)),
+            (5, Some(5))
+        ]
+    );
     assert!(window.is_empty());
 }
 
@@ -81,10 +108,17 @@ fn what_was_not_stored_follows_the_probe() {
     }
     window.disconnected("reset");
     let probe = window.due();
-    assert_eq!(acked(window.answered(probe[0].ticket, stored(1))), [(1, Some(1))]);
+    assert_eq!(
+        acked(window.answered(probe[0].ticket, stored(1))),
+        [(1, Some(1))]
+    );
     let rest = window.due();
     assert_eq!(rest.len(), 2, "pipelined again");
-    assert_eq!(rest[0].header.base_sequence(), 2, "with their first sequences");
+    assert_eq!(
+        rest[0].header.base_sequence(),
+        2,
+        "with their first sequences"
+    );
 }
 
 #[test]
@@ -100,9 +134,15 @@ fn a_late_answer_to_a_given_up_attempt_is_ignored() {
 fn recovery_waits_for_every_answer() {
     let mut window = open_window();
     let (one, two) = (window.push(outgoing(1, 1)), window.push(outgoing(2, 1)));
-    assert!(matches!(window.answered(one.ticket, retry()), Event::None), "two is still in flight");
+    assert!(
+        matches!(window.answered(one.ticket, retry()), Event::None),
+        "two is still in flight"
+    );
     assert!(!window.has_room(), "nothing new behind a failure");
-    assert!(matches!(window.answered(two.ticket, Outcome::OutOfOrder), Event::Recover { refresh: true, .. }));
+    assert!(matches!(
+        window.answered(two.ticket, Outcome::OutOfOrder),
+        Event::Recover { refresh: true, .. }
+    ));
 }
 
 #[test]
@@ -112,40 +152,69 @@ fn all_out_of_order_means_that_the_target_lost_records() {
     window.push(outgoing(2, 1));
     window.disconnected("reset");
     let probe = window.due();
-    assert!(matches!(window.answered(probe[0].ticket, Outcome::OutOfOrder), Event::Probe));
+    assert!(matches!(
+        window.answered(probe[0].ticket, Outcome::OutOfOrder),
+        Event::Probe
+    ));
     let probe = window.due();
-    assert!(matches!(window.answered(probe[0].ticket, Outcome::OutOfOrder), Event::Lost));
+    assert!(matches!(
+        window.answered(probe[0].ticket, Outcome::OutOfOrder),
+        Event::Lost
+    ));
 }
 
 #[test]
 fn a_refused_batch_comes_back_with_what_is_behind_it() {
     let mut window = open_window();
     let (one, two) = (window.push(outgoing(1, 3)), window.push(outgoing(4, 1)));
-    let refusal = Refusal { code: ErrorCode::MESSAGE_TOO_LARGE, message: None };
+    let refusal = Refusal {
+        code: ErrorCode::MESSAGE_TOO_LARGE,
+        message: None,
+    };
     window.answered(one.ticket, Outcome::TooLarge(refusal));
     assert!(matches!(
         window.answered(two.ticket, Outcome::OutOfOrder),
-        Event::Refused { too_large: true, .. }
+        Event::Refused {
+            too_large: true,
+            ..
+        }
     ));
-    let back: Vec<_> = window.take_back().iter().map(|o| o.upstream_first).collect();
+    let back: Vec<_> = window
+        .take_back()
+        .iter()
+        .map(|o| o.upstream_first)
+        .collect();
     assert_eq!(back, [1, 4]);
     let again = window.push(outgoing(1, 1));
-    assert_eq!(again.header.base_sequence(), 1, "nothing was stored, so the sequence is used again");
+    assert_eq!(
+        again.header.base_sequence(),
+        1,
+        "nothing was stored, so the sequence is used again"
+    );
 }
 
 #[test]
 fn a_forgetful_broker_cannot_make_us_skip_a_refused_batch() {
     let mut window = open_window();
     let (one, two) = (window.push(outgoing(1, 1)), window.push(outgoing(2, 1)));
-    let refusal = Refusal { code: ErrorCode::INVALID_RECORD, message: None };
+    let refusal = Refusal {
+        code: ErrorCode::INVALID_RECORD,
+        message: None,
+    };
     window.answered(one.ticket, Outcome::Refused(refusal));
-    assert!(matches!(window.answered(two.ticket, stored(1)), Event::Fenced(_)));
+    assert!(matches!(
+        window.answered(two.ticket, stored(1)),
+        Event::Fenced(_)
+    ));
 }
 
 #[test]
 fn dropped_batches_move_the_position_with_what_is_before_them() {
     let mut window = open_window();
-    assert!(!window.skip_to(9), "nothing unacknowledged: the caller moves the position itself");
+    assert!(
+        !window.skip_to(9),
+        "nothing unacknowledged: the caller moves the position itself"
+    );
     let one = window.push(outgoing(1, 1));
     assert!(window.skip_to(9));
     match window.answered(one.ticket, stored(1)) {
@@ -169,7 +238,11 @@ impl Broker {
         if let Some((.., base)) = self.known.iter().find(|k| (k.0, k.1) == (sequence, last)) {
             return stored(*base);
         }
-        if self.known.back().is_some_and(|newest| newest.1 + 1 != sequence) {
+        if self
+            .known
+            .back()
+            .is_some_and(|newest| newest.1 + 1 != sequence)
+        {
             return Outcome::OutOfOrder;
         }
         let base = i64::try_from(self.log.len()).unwrap();
@@ -196,7 +269,10 @@ enum Fate {
     /// Stored, but the answer says that it was not replicated in time.
     TimedOut,
     /// This and everything in flight behind it loses its answer; `stored` of them were stored.
-    Disconnect { stored: usize, restart: bool },
+    Disconnect {
+        stored: usize,
+        restart: bool,
+    },
 }
 
 fn fate() -> impl Strategy<Value = Fate> {
