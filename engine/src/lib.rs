@@ -1,1 +1,3 @@
 //! crosscurrent-engine
+
+pub mod offsets;
