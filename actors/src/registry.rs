@@ -1,0 +1,518 @@
+//! What is known about every partition, readable without asking an actor.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use dashmap::DashMap;
+
+/// Stands for an offset that is not known yet. Real offsets are never negative.
+const UNKNOWN: i64 = -1;
+
+/// One partition of one flow.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionKey {
+    /// The flow's label, `east->west`.
+    pub flow: Arc<str>,
+    /// The topic's name on the source cluster.
+    pub topic: Arc<str>,
+    /// The partition's number, equal on both clusters.
+    pub partition: i32,
+}
+
+/// What a partition is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PartitionState {
+    /// Finding its position, its leaders and its producer id.
+    Starting,
+    /// Copying, or caught up.
+    Running,
+    /// Cannot copy now and tries again by itself: no leader, broker unreachable, target topic missing.
+    Waiting,
+    /// Would lose or repeat data by going on; an operator decides.
+    Halted,
+    /// Ended on purpose: paused, stopped, or handed to another node.
+    Stopped,
+}
+
+impl PartitionState {
+    /// All states, in the order of [`FlowTotals::states`].
+    pub const ALL: [Self; 5] = [
+        Self::Starting,
+        Self::Running,
+        Self::Waiting,
+        Self::Halted,
+        Self::Stopped,
+    ];
+
+    /// The label in logs, metrics and REST.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Halted => "halted",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Display for PartitionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The reasons that are counted, as labels; a reason is counted by its place in the list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReasonLabels {
+    /// Why a batch was decoded and written anew instead of passed as bytes.
+    pub reencode: &'static [&'static str],
+    /// Why a batch was not copied at all, as control batches.
+    pub drop: &'static [&'static str],
+}
+
+/// The live status of one partition. Its replicator resolves it once and then only stores to atomics;
+/// whoever looks takes a [`PartitionSnapshot`], whose figures may be a batch apart from each other.
+#[derive(Debug)]
+pub struct PartitionStatus {
+    key: PartitionKey,
+    state: Mutex<(PartitionState, Cow<'static, str>)>,
+    position: AtomicI64,
+    acked: AtomicI64,
+    high_watermark: AtomicI64,
+    records: AtomicU64,
+    bytes: AtomicU64,
+    skipped_records: AtomicU64,
+    restarts: AtomicU64,
+    updated_at_ms: AtomicI64,
+    reencoded: Reasons,
+    dropped: Reasons,
+}
+
+/// Counters by reason.
+#[derive(Debug)]
+struct Reasons {
+    labels: &'static [&'static str],
+    counts: Box<[AtomicU64]>,
+}
+
+/// What a partition's status was at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionSnapshot {
+    /// Which partition.
+    pub key: PartitionKey,
+    /// What it is doing.
+    pub state: PartitionState,
+    /// Why it is in that state, in words.
+    pub reason: Cow<'static, str>,
+    /// The next upstream offset to fetch.
+    pub position: Option<i64>,
+    /// The highest upstream offset below which, itself included, the target has acknowledged everything.
+    pub acked: Option<i64>,
+    /// End of the partition on the source: the offset that its next record will get.
+    pub high_watermark: Option<i64>,
+    /// Offsets between what is acknowledged and the high watermark. Like a consumer's lag it counts
+    /// offsets, so holes and transaction markers are in it.
+    pub lag_records: Option<u64>,
+    /// Records acknowledged by the target since this process started.
+    pub records: u64,
+    /// Bytes of batches acknowledged by the target, as stored, since this process started.
+    pub bytes: u64,
+    /// Batches written anew, by reason; reasons that never occurred are left out.
+    pub reencoded: Vec<(&'static str, u64)>,
+    /// Batches not copied, by reason; reasons that never occurred are left out.
+    pub dropped: Vec<(&'static str, u64)>,
+    /// Records that were left out by policy and are missing on the target.
+    pub skipped_records: u64,
+    /// Restarts of the replicator since this process started.
+    pub restarts: u64,
+    /// When the replicator last stored something. Unit: epoch milliseconds; 0: never.
+    pub updated_at_ms: i64,
+}
+
+/// Sums over the partitions of one flow.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FlowTotals {
+    /// Partitions in the registry.
+    pub partitions: u64,
+    /// Partitions by state, in the order of [`PartitionState::ALL`].
+    pub states: [u64; 5],
+    /// Sum of the known lags.
+    pub lag_records: u64,
+    /// Sum of [`PartitionSnapshot::records`].
+    pub records: u64,
+    /// Sum of [`PartitionSnapshot::bytes`].
+    pub bytes: u64,
+    /// Batches written anew, for any reason.
+    pub reencoded: u64,
+    /// Batches not copied, for any reason.
+    pub dropped: u64,
+    /// Sum of [`PartitionSnapshot::skipped_records`].
+    pub skipped_records: u64,
+    /// Sum of [`PartitionSnapshot::restarts`].
+    pub restarts: u64,
+}
+
+/// All partitions of this process, for REST, metrics and the console. Clones are the same registry.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    partitions: Arc<DashMap<PartitionKey, Arc<PartitionStatus>>>,
+    labels: ReasonLabels,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// An empty registry that counts the given reasons.
+    pub fn new(labels: ReasonLabels) -> Self {
+        Self {
+            partitions: Arc::default(),
+            labels,
+        }
+    }
+
+    /// The status of a partition, created as [`PartitionState::Starting`] at the first call. Keep the
+    /// result: this is not for the hot path. Counters outlive restarts of the replicator.
+    pub fn partition(&self, key: PartitionKey) -> Arc<PartitionStatus> {
+        let fresh = || Arc::new(PartitionStatus::new(key.clone(), self.labels));
+        Arc::clone(&self.partitions.entry(key.clone()).or_insert_with(fresh))
+    }
+
+    /// Forgets a partition that left this node; false if it was not there.
+    pub fn remove(&self, key: &PartitionKey) -> bool {
+        self.partitions.remove(key).is_some()
+    }
+
+    /// One partition.
+    pub fn get(&self, key: &PartitionKey) -> Option<PartitionSnapshot> {
+        self.partitions.get(key).map(|status| status.snapshot())
+    }
+
+    /// All partitions, ordered by flow, topic and partition.
+    pub fn snapshots(&self) -> Vec<PartitionSnapshot> {
+        let mut all: Vec<_> = self
+            .partitions
+            .iter()
+            .map(|status| status.snapshot())
+            .collect();
+        all.sort_by(|a, b| a.key.cmp(&b.key));
+        all
+    }
+
+    /// Sums per flow.
+    pub fn flow_totals(&self) -> BTreeMap<Arc<str>, FlowTotals> {
+        let mut flows: BTreeMap<Arc<str>, FlowTotals> = BTreeMap::new();
+        for status in self.partitions.iter() {
+            flows
+                .entry(Arc::clone(&status.key.flow))
+                .or_default()
+                .add(&status);
+        }
+        flows
+    }
+}
+
+// === impl PartitionStatus ===
+
+impl PartitionStatus {
+    fn new(key: PartitionKey, labels: ReasonLabels) -> Self {
+        Self {
+            key,
+            state: Mutex::new((PartitionState::Starting, Cow::Borrowed("not started yet"))),
+            position: AtomicI64::new(UNKNOWN),
+            acked: AtomicI64::new(UNKNOWN),
+            high_watermark: AtomicI64::new(UNKNOWN),
+            records: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            skipped_records: AtomicU64::new(0),
+            restarts: AtomicU64::new(0),
+            updated_at_ms: AtomicI64::new(0),
+            reencoded: Reasons::new(labels.reencode),
+            dropped: Reasons::new(labels.drop),
+        }
+    }
+
+    /// Which partition this is.
+    pub fn key(&self) -> &PartitionKey {
+        &self.key
+    }
+
+    /// Changes state and reason together. Takes a lock: for changes, not for batches.
+    pub fn set_state(&self, state: PartitionState, reason: impl Into<Cow<'static, str>>) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = (state, reason.into());
+    }
+
+    /// The replicator starts, or starts again, at `position`: everything below counts as acknowledged.
+    pub fn start_at(&self, position: i64) {
+        self.position.store(position, Relaxed);
+        self.acked.store(position.saturating_sub(1), Relaxed);
+    }
+
+    /// The next upstream offset to fetch, and the source's high watermark, after a fetch.
+    pub fn fetched(&self, position: i64, high_watermark: i64) {
+        self.position.store(position, Relaxed);
+        self.high_watermark.store(high_watermark, Relaxed);
+    }
+
+    /// The target acknowledged a batch. `acked` is the highest upstream offset below which, itself
+    /// included, everything is acknowledged.
+    pub fn acknowledged(&self, acked: i64, records: u64, bytes: u64, now_ms: i64) {
+        self.acked.store(acked, Relaxed);
+        self.records.fetch_add(records, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+        self.updated_at_ms.store(now_ms, Relaxed);
+    }
+
+    /// Something else happened that shows that the replicator is at work.
+    pub fn touch(&self, now_ms: i64) {
+        self.updated_at_ms.store(now_ms, Relaxed);
+    }
+
+    /// Counts a batch that was written anew; `reason` is its place in [`ReasonLabels::reencode`].
+    /// A place that the list does not have is counted nowhere.
+    pub fn count_reencoded(&self, reason: usize) {
+        self.reencoded.count(reason);
+    }
+
+    /// Counts a batch that was not copied; `reason` is its place in [`ReasonLabels::drop`].
+    /// A place that the list does not have is counted nowhere.
+    pub fn count_dropped(&self, reason: usize) {
+        self.dropped.count(reason);
+    }
+
+    /// Counts records that policy left out.
+    pub fn count_skipped(&self, records: u64) {
+        self.skipped_records.fetch_add(records, Relaxed);
+    }
+
+    /// Counts one more start of the replicator after the first.
+    pub fn count_restart(&self) {
+        self.restarts.fetch_add(1, Relaxed);
+    }
+
+    /// The status now.
+    pub fn snapshot(&self) -> PartitionSnapshot {
+        let (state, reason) = self
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        PartitionSnapshot {
+            key: self.key.clone(),
+            state,
+            reason,
+            position: known(&self.position),
+            acked: known(&self.acked),
+            high_watermark: known(&self.high_watermark),
+            lag_records: self.lag_records(),
+            records: self.records.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            reencoded: self.reencoded.read(),
+            dropped: self.dropped.read(),
+            skipped_records: self.skipped_records.load(Relaxed),
+            restarts: self.restarts.load(Relaxed),
+            updated_at_ms: self.updated_at_ms.load(Relaxed),
+        }
+    }
+
+    /// `None` until position and high watermark are known. A watermark that is older than the last
+    /// acknowledgement gives 0, not less.
+    fn lag_records(&self) -> Option<u64> {
+        known(&self.position)?;
+        let end = known(&self.high_watermark)?;
+        let copied_to = self.acked.load(Relaxed).saturating_add(1);
+        Some(u64::try_from(end.saturating_sub(copied_to)).unwrap_or(0))
+    }
+}
+
+fn known(offset: &AtomicI64) -> Option<i64> {
+    Some(offset.load(Relaxed)).filter(|offset| *offset >= 0)
+}
+
+// === impl Reasons ===
+
+impl Reasons {
+    fn new(labels: &'static [&'static str]) -> Self {
+        Self {
+            labels,
+            counts: labels.iter().map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    fn count(&self, reason: usize) {
+        let count = self.counts.get(reason);
+        debug_assert!(
+            count.is_some(),
+            "reason {reason} is not one of {:?}",
+            self.labels
+        );
+        if let Some(count) = count {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn read(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.counts.iter().map(|count| count.load(Relaxed));
+        self.labels
+            .iter()
+            .copied()
+            .zip(counts)
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+
+    fn total(&self) -> u64 {
+        self.counts.iter().map(|count| count.load(Relaxed)).sum()
+    }
+}
+
+// === impl FlowTotals ===
+
+impl FlowTotals {
+    /// Partitions in one state.
+    pub fn in_state(&self, state: PartitionState) -> u64 {
+        PartitionState::ALL
+            .iter()
+            .zip(self.states)
+            .find(|(s, _)| **s == state)
+            .map_or(0, |(_, n)| n)
+    }
+
+    fn add(&mut self, status: &PartitionStatus) {
+        let state = status
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
+        for (counted, count) in PartitionState::ALL.iter().zip(&mut self.states) {
+            *count += u64::from(*counted == state);
+        }
+        self.partitions += 1;
+        self.lag_records = self
+            .lag_records
+            .saturating_add(status.lag_records().unwrap_or(0));
+        self.records += status.records.load(Relaxed);
+        self.bytes += status.bytes.load(Relaxed);
+        self.reencoded += status.reencoded.total();
+        self.dropped += status.dropped.total();
+        self.skipped_records += status.skipped_records.load(Relaxed);
+        self.restarts += status.restarts.load(Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LABELS: ReasonLabels = ReasonLabels {
+        reencode: &["gap", "oversize"],
+        drop: &["control"],
+    };
+
+    fn key(flow: &str, topic: &str, partition: i32) -> PartitionKey {
+        PartitionKey {
+            flow: flow.into(),
+            topic: topic.into(),
+            partition,
+        }
+    }
+
+    #[test]
+    fn nothing_is_claimed_before_it_is_known() {
+        let registry = Registry::new(LABELS);
+        let status = registry.partition(key("a->b", "orders", 0));
+        let first = status.snapshot();
+        assert_eq!(
+            (first.position, first.acked, first.high_watermark),
+            (None, None, None)
+        );
+        assert_eq!(
+            (first.lag_records, first.state),
+            (None, PartitionState::Starting)
+        );
+
+        status.start_at(0);
+        assert_eq!(status.snapshot().lag_records, None, "no watermark yet");
+        status.fetched(10, 100);
+        let fetched = status.snapshot();
+        assert_eq!((fetched.acked, fetched.lag_records), (None, Some(100)));
+        status.acknowledged(9, 10, 640, 1_700_000_000_000);
+        let acked = status.snapshot();
+        assert_eq!((acked.acked, acked.lag_records), (Some(9), Some(90)));
+        assert_eq!((acked.records, acked.bytes), (10, 640));
+        assert_eq!(acked.updated_at_ms, 1_700_000_000_000);
+        status.acknowledged(150, 141, 1, 0);
+        assert_eq!(
+            status.snapshot().lag_records,
+            Some(0),
+            "the watermark is older than the ack"
+        );
+    }
+
+    #[test]
+    fn counters_outlive_a_restart_and_name_their_reasons() {
+        let registry = Registry::new(LABELS);
+        registry
+            .partition(key("a->b", "orders", 0))
+            .count_reencoded(1);
+        let again = registry.partition(key("a->b", "orders", 0));
+        again.count_restart();
+        again.count_reencoded(1);
+        again.count_dropped(0);
+        again.count_skipped(3);
+        again.set_state(
+            PartitionState::Waiting,
+            format!("broker {} is unreachable", 3),
+        );
+        let seen = registry.get(&key("a->b", "orders", 0)).expect("registered");
+        assert_eq!(
+            (seen.reencoded, seen.dropped),
+            (vec![("oversize", 2)], vec![("control", 1)])
+        );
+        assert_eq!((seen.skipped_records, seen.restarts), (3, 1));
+        assert_eq!(seen.state.to_string(), "waiting");
+        assert_eq!(seen.reason, "broker 3 is unreachable");
+        assert!(registry.remove(&key("a->b", "orders", 0)));
+        assert!(!registry.remove(&key("a->b", "orders", 0)));
+        assert_eq!(registry.get(&key("a->b", "orders", 0)), None);
+    }
+
+    #[test]
+    fn flows_are_summed_apart_and_listed_in_order() {
+        let registry = Registry::new(LABELS);
+        for (flow, topic, partition) in [
+            ("b->a", "orders", 0),
+            ("a->b", "orders", 10),
+            ("a->b", "orders", 9),
+        ] {
+            let status = registry.partition(key(flow, topic, partition));
+            status.start_at(5);
+            status.fetched(5, 25);
+            status.acknowledged(9, 5, 100, 1);
+            status.count_reencoded(0);
+        }
+        registry
+            .partition(key("a->b", "orders", 9))
+            .set_state(PartitionState::Halted, "topic orders was re-created");
+        let listed: Vec<_> = registry.snapshots().into_iter().map(|s| s.key).collect();
+        assert_eq!(
+            listed,
+            [
+                key("a->b", "orders", 9),
+                key("a->b", "orders", 10),
+                key("b->a", "orders", 0)
+            ]
+        );
+        let totals = registry.flow_totals();
+        let forth = totals.get("a->b").expect("listed");
+        assert_eq!((forth.partitions, forth.lag_records), (2, 30));
+        assert_eq!((forth.records, forth.bytes, forth.reencoded), (10, 200, 2));
+        assert_eq!(forth.in_state(PartitionState::Halted), 1);
+        assert_eq!(forth.in_state(PartitionState::Starting), 1);
+        assert_eq!(totals.get("b->a").map(|back| back.lag_records), Some(15));
+    }
+}
