@@ -40,6 +40,7 @@ pub struct KafkaClient {
     bootstrap: String,
     admin: AdminClient<DefaultClientContext>,
     lookup: BaseConsumer,
+    producers: write::Producers,
     runtime: Runtime,
 }
 
@@ -61,6 +62,7 @@ impl KafkaClient {
             bootstrap: bootstrap.to_owned(),
             admin,
             lookup: consumer(bootstrap, &[])?,
+            producers: Default::default(),
             runtime,
         })
     }

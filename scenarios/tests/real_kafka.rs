@@ -211,3 +211,23 @@ fn a_refused_property_shows_in_the_error() {
     let error = RealCluster::start_with("refused", 1, &extra).unwrap_err();
     assert!(error.to_string().contains("log.retention.ms"), "{error}");
 }
+
+#[test]
+fn a_topic_created_anew_is_written_to_at_once() {
+    let pair = shared_pair().unwrap();
+    let client = pair.west.client().unwrap();
+    let topic = unique("anew");
+    for round in 0..3 {
+        client.create_topic(&topic, 1, 1, &[]).unwrap();
+        for ids in [0..50, 50..100] {
+            let start = Instant::now();
+            client.produce(&topic, &numbered(ids, 1, 50)).unwrap();
+            eprintln!("round {round}: written after {:?}", start.elapsed());
+        }
+        let contents = client
+            .read_all(&topic, Isolation::ReadUncommitted, PATIENCE)
+            .unwrap();
+        assert!(tally(&contents, 0..100).is_exact());
+        client.delete_topic(&topic).unwrap();
+    }
+}

@@ -55,6 +55,7 @@ impl KafkaClient {
     /// # Errors
     /// [`Error::Kafka`] with the broker's code.
     pub fn delete_topic(&self, topic: &str) -> Result<(), Error> {
+        self.forget_producers();
         let answer = self.wait(self.admin.delete_topics(&[topic], &options()));
         first(answer).map_err(refused(format!("delete topic {topic}")))?;
         await_that(&format!("end of topic {topic}"), REQUEST_PATIENCE, || {

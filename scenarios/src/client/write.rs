@@ -1,8 +1,9 @@
 //! Writing records, with every delivery checked.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -20,8 +21,11 @@ const DELIVERY_PATIENCE: Duration = Duration::from_secs(120);
 /// How long to wait for room when librdkafka's queue is full, before trying again.
 const FULL_QUEUE_WAIT: Duration = Duration::from_millis(50);
 
+/// Longest wait for one round of delivery reports.
+const REPORT_WAIT: Duration = Duration::from_millis(10);
+
 /// Compression of record batches (`compression.type`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// Not compressed.
     #[default]
@@ -53,7 +57,7 @@ impl Codec {
 }
 
 /// How records are put into batches.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WriteOptions {
     /// Compression. Default: none.
     pub codec: Codec,
@@ -87,6 +91,9 @@ impl KafkaClient {
 
     /// Writes the records, in order per partition; returns when all are acknowledged by all replicas.
     ///
+    /// After a topic was deleted and created again by somebody else, use a new client: this one keeps
+    /// its producer id and sequence numbers.
+    ///
     /// # Errors
     /// [`Error::Kafka`] with the first failed delivery; [`Error::Differs`] for a record that librdkafka
     /// would write differently (see [`crate::client`]), before anything is sent.
@@ -96,8 +103,28 @@ impl KafkaClient {
         records: &[TestRecord],
         options: WriteOptions,
     ) -> Result<(), Error> {
-        let producer = self.producer(options, &[])?;
-        write(&producer, topic, records)
+        // A producer id takes a second to get, so one producer of each kind is kept. A producer that has
+        // failed is not: its sequence numbers may have a gap.
+        let kept = self
+            .producers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&options);
+        let producer = kept.map_or_else(|| self.producer(options, &[]), Ok)?;
+        write(&producer, topic, records)?;
+        self.producers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(options, producer);
+        Ok(())
+    }
+
+    /// Lets go of kept producers: a topic created anew does not know their sequence numbers.
+    pub(super) fn forget_producers(&self) {
+        self.producers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// A writer of transactions. Fences any earlier writer with the same `transactional_id`.
@@ -184,9 +211,12 @@ impl TransactionalWriter {
     }
 }
 
+/// The producers that a client keeps, by what they were made for.
+pub(super) type Producers = Mutex<HashMap<WriteOptions, BaseProducer<Deliveries>>>;
+
 /// Counts the deliveries of one producer.
 #[derive(Default)]
-struct Deliveries {
+pub(super) struct Deliveries {
     stored: AtomicUsize,
     failed: Mutex<Option<KafkaError>>,
 }
@@ -240,7 +270,16 @@ fn write(
             }
         }
     }
-    producer.flush(DELIVERY_PATIENCE).map_err(what())?;
+    let end = Instant::now() + DELIVERY_PATIENCE;
+    while producer.in_flight_count() > 0 {
+        // Not `flush`, which looks once in 100 ms only.
+        producer.poll(REPORT_WAIT);
+        if Instant::now() >= end {
+            return Err(what()(KafkaError::Flush(
+                RDKafkaErrorCode::OperationTimedOut,
+            )));
+        }
+    }
     let failed = deliveries
         .failed
         .lock()
