@@ -1,0 +1,35 @@
+# Every command that CI runs. `make` lists them. Each does its own set-up; see scripts/setup.sh.
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+SECONDS_TO_RUN ?= 20
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build test check bench kafka demo
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup:
+	@scripts/setup.sh
+
+build: setup ## the product, optimised: target/release/crosscurrent
+	cargo build --release -p crosscurrent
+
+test: setup ## all tests; those with real Kafka fetch it on their first run
+	cargo test --workspace
+
+check: setup ## format, lints, documentation, licences; warnings are errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	@scripts/deny.sh
+
+bench: setup ## measurements
+	cargo bench -p crosscurrent-benches
+
+kafka: setup ## fetch Apache Kafka for the tests and make it start quickly
+	cargo run -q -p crosscurrent-scenarios --bin kafka
+
+demo: setup ## two real Kafka clusters, active/active, with a proof at the end
+	cargo build --release -p crosscurrent -p crosscurrent-scenarios --bins
+	$(TARGET)/release/demo --seconds $(SECONDS_TO_RUN)

@@ -1,0 +1,27 @@
+//! Unmodified Apache Kafka, one JVM per node.
+//!
+//! The jars come from Maven Central once, a class archive is built from them once (a broker is then up in
+//! one second instead of five), and every cluster gets free ports and an empty folder.
+
+mod broker;
+mod cluster;
+mod install;
+mod ports;
+mod settings;
+mod shared;
+mod template;
+
+pub use broker::Broker;
+pub use cluster::RealCluster;
+pub use install::{Jars, class_path, java};
+pub use shared::{Pair, SharedPair, shared_pair};
+
+/// Fetches the broker's jars and builds the class archive, unless both are there.
+///
+/// Starting a cluster does this by itself; `make kafka` does it ahead of time.
+///
+/// # Errors
+/// [`crate::Error::Missing`] without Java or Maven; [`crate::Error::Exited`] with Maven's own words.
+pub fn prepare() -> Result<(), crate::Error> {
+    template::template().map(drop)
+}

@@ -1,0 +1,233 @@
+//! One node of a cluster: its ports, its data and, while it runs, its JVM.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use super::template::Template;
+use crate::Error;
+use crate::client::consumer;
+use crate::process::{Process, tail};
+use crate::wait::await_ok;
+
+/// How long a node may take to answer. A restart waits for the old registration to expire (2 to 13 s,
+/// docs/spec/real-kafka.md 6); the rest is for a crowded machine.
+pub(super) const START_PATIENCE: Duration = Duration::from_secs(90);
+
+/// How long a node may take to end after SIGTERM.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long one Metadata request may take before the next attempt.
+const METADATA_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A broker that can be killed, stopped, started again on the same port and data, frozen and thawed.
+///
+/// All methods take `&self`: a test may kill a broker while another thread writes to it. They follow one
+/// another (a second call waits), except that [`Broker::kill`] during a start waits for the start.
+#[derive(Debug)]
+pub struct Broker {
+    node_id: u32,
+    port: u16,
+    template: &'static Template,
+    properties: PathBuf,
+    log: PathBuf,
+    process: Mutex<Option<Process>>,
+}
+
+impl Broker {
+    pub(super) fn new(
+        node_id: u32,
+        port: u16,
+        template: &'static Template,
+        folder: &std::path::Path,
+        properties: &str,
+    ) -> Result<Self, Error> {
+        let file = folder.join(format!("node-{node_id}.properties"));
+        fs::write(&file, properties).map_err(|e| Error::io("write file", &file, e))?;
+        let log = folder.join(format!("node-{node_id}.log"));
+        let process = Mutex::new(None);
+        Ok(Self {
+            node_id,
+            port,
+            template,
+            properties: file,
+            log,
+            process,
+        })
+    }
+
+    /// Kafka's node id: 1 for the first broker.
+    pub fn node_id(&self) -> u32 {
+        self.node_id
+    }
+
+    /// Host and port, for `bootstrap.servers`.
+    pub fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// True while the JVM lives; also when frozen.
+    pub fn is_running(&self) -> bool {
+        self.process()
+            .as_mut()
+            .is_some_and(|process| matches!(process.exited(), Ok(None)))
+    }
+
+    /// SIGKILL: nothing is flushed, no leader is moved; other brokers see it after the session timeout.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn kill(&self) -> Result<(), Error> {
+        match self.process().take() {
+            Some(mut process) => process.kill().map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// SIGTERM: a controlled shutdown. Returns when the JVM has ended.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] if it does not end; it is killed then.
+    pub fn stop(&self) -> Result<(), Error> {
+        match self.process().take() {
+            Some(mut process) => process.terminate(STOP_PATIENCE).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts the broker again on its port and data; returns when it answers and its cluster lists it.
+    /// Nothing happens if it runs.
+    ///
+    /// # Errors
+    /// [`Error::Exited`] with the end of its log, or [`Error::Timeout`].
+    pub fn start(&self) -> Result<(), Error> {
+        self.launch()?;
+        self.await_ready()
+    }
+
+    /// [`Broker::stop`], then [`Broker::start`].
+    ///
+    /// # Errors
+    /// As those two.
+    pub fn restart(&self) -> Result<(), Error> {
+        self.stop()?;
+        self.start()
+    }
+
+    /// SIGSTOP: connections stay open and nothing answers, as with a long pause or a dead switch.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn freeze(&self) -> Result<(), Error> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// SIGCONT: ends [`Broker::freeze`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn thaw(&self) -> Result<(), Error> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    /// The JVM's process id, while it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process().as_ref().map(Process::id)
+    }
+
+    /// The last lines that the broker has logged.
+    pub fn log_tail(&self) -> String {
+        tail(&self.log)
+    }
+
+    /// Starts the JVM without waiting.
+    pub(super) fn launch(&self) -> Result<(), Error> {
+        let mut process = self.process();
+        if let Some(running) = process.as_mut()
+            && running.exited()?.is_none()
+        {
+            return Ok(());
+        }
+        let mut command = self.template.java("kafka.Kafka");
+        command.arg(&self.properties);
+        *process = Some(Process::spawn(
+            &format!("node {}", self.node_id),
+            command,
+            &self.log,
+        )?);
+        Ok(())
+    }
+
+    /// Waits until this broker itself answers Metadata and lists itself.
+    pub(super) fn await_ready(&self) -> Result<(), Error> {
+        match self.process().as_mut() {
+            Some(process) => {
+                await_listed(&self.bootstrap(), &[self.node_id], process, START_PATIENCE)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), Error> {
+        self.process()
+            .as_mut()
+            .map_or(Ok(()), |process| process.signal(signal))
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        // A panic elsewhere leaves the handle as good as it was.
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// True if the log says that somebody else has the port: worth another attempt with other ports.
+pub(super) fn is_port_taken(log: &str) -> bool {
+    log.contains("Address already in use") || log.contains("BindException")
+}
+
+/// Waits until the node at `bootstrap` answers Metadata and lists the brokers `node_ids`.
+pub(super) fn await_listed(
+    bootstrap: &str,
+    node_ids: &[u32],
+    process: &mut Process,
+    patience: Duration,
+) -> Result<(), Error> {
+    let mut dead = None;
+    let mut client: Option<BaseConsumer> = None;
+    let what = format!("answer of the broker at {bootstrap} with brokers {node_ids:?}");
+    let found = await_ok(&what, patience, || {
+        if let Err(error) = process.check_running() {
+            dead = Some(error);
+            return Ok(());
+        }
+        // A knock first: librdkafka would back off, and log, while nobody listens.
+        let address: SocketAddr = bootstrap.parse().map_err(|_| "not an address".to_owned())?;
+        TcpStream::connect_timeout(&address, METADATA_PATIENCE).map_err(|e| e.to_string())?;
+        let client = match &mut client {
+            Some(client) => client,
+            None => client.insert(consumer(bootstrap, &[]).map_err(|e| format!("{e:?}"))?),
+        };
+        let metadata = client.fetch_metadata(None, METADATA_PATIENCE);
+        let metadata = metadata.map_err(|e| e.to_string())?;
+        let listed: Vec<i32> = metadata
+            .brokers()
+            .iter()
+            .map(|broker| broker.id())
+            .collect();
+        let all = node_ids.iter().all(|id| listed.contains(&id.cast_signed()));
+        if all {
+            Ok(())
+        } else {
+            Err(format!("brokers {listed:?}"))
+        }
+    });
+    match dead {
+        Some(error) => Err(error),
+        None => found,
+    }
+}

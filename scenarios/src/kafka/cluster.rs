@@ -1,0 +1,211 @@
+//! A cluster of real brokers.
+
+use std::path::Path;
+
+use super::broker::{Broker, is_port_taken};
+use super::ports::Port;
+use super::settings::{NodeSettings, Role};
+use super::template::{Template, random_id, template};
+use crate::client::KafkaClient;
+use crate::{Error, folders};
+
+/// Attempts to start a cluster whose ports somebody else turned out to use.
+const START_ATTEMPTS: usize = 3;
+
+/// Node id of the dedicated controller in a cluster of several brokers.
+const CONTROLLER_ID: u32 = 100;
+
+/// An Apache Kafka cluster of its own ports and data, gone when dropped.
+///
+/// One broker is one combined node. Several brokers get a controller in a JVM of its own, so that any broker,
+/// or all of them, can be killed without losing the controller. If a test panics while it owns the cluster,
+/// the ends of the logs are printed.
+///
+/// Defaults that differ from Kafka's: `auto.create.topics.enable=false`; `log.retention.ms=-1`, so that
+/// records with old timestamps stay; internal topics of 1 or 5 partitions; `broker.session.timeout.ms=2000`.
+#[derive(Debug)]
+pub struct RealCluster {
+    alias: String,
+    cluster_id: String,
+    brokers: Vec<Broker>,
+    controller: Option<Broker>,
+    _ports: Vec<Port>,
+}
+
+impl RealCluster {
+    /// Starts a cluster of `brokers` brokers (at least 1) and waits until all of them answer.
+    ///
+    /// The first start on a machine fetches Kafka and builds a class archive: some ten seconds and a download.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] without Java or Maven, [`Error::Exited`] with a node's log, [`Error::Timeout`].
+    pub fn start(alias: &str, brokers: u32) -> Result<Self, Error> {
+        Self::start_with(alias, brokers, &[])
+    }
+
+    /// [`RealCluster::start`] with further server properties for every node; they win over the defaults.
+    ///
+    /// # Errors
+    /// As [`RealCluster::start`]; a property that Kafka refuses shows in the log that the error carries.
+    pub fn start_with(alias: &str, brokers: u32, extra: &[(&str, &str)]) -> Result<Self, Error> {
+        let own = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
+        let extra: Vec<(String, String)> = extra.iter().map(own).collect();
+        let mut attempt = 1;
+        loop {
+            match Self::start_once(alias, brokers.max(1), &extra) {
+                Err(Error::Exited { tail, .. })
+                    if is_port_taken(&tail) && attempt < START_ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn start_once(alias: &str, brokers: u32, extra: &[(String, String)]) -> Result<Self, Error> {
+        let template = template()?;
+        let folder = folders::scratch(alias)?;
+        let controller_port = Port::reserve()?;
+        let combined = brokers == 1;
+        let plan = Plan {
+            template,
+            folder: &folder,
+            cluster_id: &random_id(),
+            controller: (
+                if combined { 1 } else { CONTROLLER_ID },
+                controller_port.number(),
+            ),
+            brokers,
+            extra,
+        };
+        let controller = match combined {
+            true => None,
+            false => Some(plan.node(Role::Controller, CONTROLLER_ID, controller_port.number())?),
+        };
+        let mut ports = vec![controller_port];
+        let mut nodes = Vec::new();
+        for node_id in 1..=brokers {
+            let port = Port::reserve()?;
+            let role = if combined {
+                Role::Combined
+            } else {
+                Role::Broker
+            };
+            nodes.push(plan.node(role, node_id, port.number())?);
+            ports.push(port);
+        }
+        let cluster = Self {
+            alias: alias.to_owned(),
+            cluster_id: plan.cluster_id.to_owned(),
+            brokers: nodes,
+            controller,
+            _ports: ports,
+        };
+        for node in cluster.controller.iter().chain(&cluster.brokers) {
+            node.launch()?;
+        }
+        for broker in &cluster.brokers {
+            broker.await_ready()?;
+        }
+        Ok(cluster)
+    }
+
+    /// The name given at the start.
+    pub fn alias(&self) -> &str {
+        &self.alias
+    }
+
+    /// Kafka's own id of the cluster.
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// All brokers, running or not, for `bootstrap.servers`.
+    pub fn bootstrap(&self) -> String {
+        self.brokers
+            .iter()
+            .map(Broker::bootstrap)
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
+    /// The brokers, in the order of their node ids.
+    pub fn brokers(&self) -> &[Broker] {
+        &self.brokers
+    }
+
+    /// The broker with this node id; the first is 1.
+    ///
+    /// # Panics
+    /// If the cluster was not started with so many brokers.
+    pub fn broker(&self, node_id: u32) -> &Broker {
+        let broker = self
+            .brokers
+            .iter()
+            .find(|broker| broker.node_id() == node_id);
+        assert!(broker.is_some(), "{} has no broker {node_id}", self.alias);
+        broker.unwrap_or(&self.brokers[0])
+    }
+
+    /// A client of this cluster.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] if librdkafka cannot be set up.
+    pub fn client(&self) -> Result<KafkaClient, Error> {
+        KafkaClient::connect(&self.bootstrap())
+    }
+
+    /// Prints the end of every node's log to standard error.
+    pub fn dump_logs(&self) {
+        for node in self.controller.iter().chain(&self.brokers) {
+            eprintln!(
+                "--- {} node {} ---\n{}",
+                self.alias,
+                node.node_id(),
+                node.log_tail()
+            );
+        }
+    }
+}
+
+impl Drop for RealCluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.dump_logs();
+        }
+    }
+}
+
+/// What all nodes of a cluster have in common while it is laid out.
+struct Plan<'a> {
+    template: &'static Template,
+    folder: &'a Path,
+    cluster_id: &'a str,
+    controller: (u32, u16),
+    brokers: u32,
+    extra: &'a [(String, String)],
+}
+
+impl Plan<'_> {
+    fn node(&self, role: Role, node_id: u32, port: u16) -> Result<Broker, Error> {
+        let data = self.folder.join(format!("data-{node_id}"));
+        self.template.format(&data, self.cluster_id, node_id)?;
+        let settings = NodeSettings {
+            role,
+            node_id,
+            port,
+            controller: self.controller,
+            brokers: self.brokers,
+            data: &data,
+            extra: self.extra,
+        };
+        Broker::new(
+            node_id,
+            port,
+            self.template,
+            self.folder,
+            &settings.properties(),
+        )
+    }
+}
