@@ -42,15 +42,16 @@ pub struct NewTopic {
 }
 
 impl Cluster {
-    /// Every topic that we may see.
+    /// Every topic that we may see. A topic without a leader is listed; one that is being deleted is not.
     ///
     /// # Errors
     /// [`ClusterError`] when no broker answers.
     pub async fn topics(&self) -> Result<Vec<TopicListing>, ClusterError> {
         let answer = self.metadata(None).await?;
         let listing = answer.topics.into_iter().filter_map(|topic| {
-            if topic.error_code != 0 {
-                return None; // deleted while listed, or not ours to see
+            // Deleted while listed, or not ours to see. Any other error is about leaders and passes.
+            if matches!(topic.error_code, 3 | 29) {
+                return None;
             }
             Some(TopicListing {
                 name: topic.name?.to_string(),

@@ -7,7 +7,7 @@
 //! Inside a Fetch session (KIP-227) only what changed is asked for; without it a thousand idle
 //! partitions cost tens of kilobytes a round.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -196,19 +196,21 @@ impl FetchSession {
         if unchanged {
             return Vec::new();
         }
-        let still: std::collections::HashSet<Slot> = wanted.iter().map(|(slot, _)| *slot).collect();
-        let gone: Vec<Slot> = self
-            .held
-            .keys()
-            .filter(|slot| !still.contains(slot))
-            .copied()
-            .collect();
+        let still: HashSet<Slot> = wanted.iter().map(|(slot, _)| *slot).collect();
+        // A partition that is followed anew, under another slot, stays: brokers add first and forget then.
+        let again: HashSet<(TopicKey, i32)> =
+            wanted.iter().map(|(_, w)| (topic_key(w, by_id), w.partition)).collect();
+        let gone: Vec<Slot> = self.held.keys().filter(|slot| !still.contains(slot)).copied().collect();
         let mut forgotten: Vec<ForgottenTopic> = Vec::new();
         for slot in gone {
             let Some(old) = self.held.remove(&slot) else {
                 continue;
             };
-            self.slots.remove(&(topic_key(&old, by_id), old.partition));
+            let key = (topic_key(&old, by_id), old.partition);
+            self.slots.remove(&key);
+            if again.contains(&key) {
+                continue;
+            }
             let topic = if by_id {
                 ForgottenTopic::default().with_topic_id(old.topic_id)
             } else {

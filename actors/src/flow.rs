@@ -1,0 +1,60 @@
+//! What all actors of one flow share.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dashmap::DashMap;
+use engine::batch::TargetRules;
+use engine::cluster::Cluster;
+use engine::lane::raw::credit::Budget;
+use topology::FlowConfig;
+
+use crate::kill_switch::KillSwitch;
+use crate::positions::Positions;
+use crate::reencode_pool::ReencodePool;
+use crate::registry::Registry;
+
+/// One flow: its configuration, its two clusters and what its actors share. Read-only but for the caches.
+#[derive(Debug)]
+pub struct Flow {
+    /// `a->b`, the label of logs, metrics and the registry.
+    pub label: Arc<str>,
+    /// The configuration.
+    pub config: FlowConfig,
+    /// Read from.
+    pub source: Arc<Cluster>,
+    /// Written to.
+    pub target: Arc<Cluster>,
+    /// Where every partition's state is kept.
+    pub registry: Registry,
+    /// Fetched bytes that may be on their way, shared by all flows of the process.
+    pub budget: Arc<Budget>,
+    /// Threads that rewrite batches, shared by all flows of the process.
+    pub reencoders: ReencodePool,
+    /// What each remote topic's brokers accept; refreshed when a broker says otherwise.
+    pub rules: DashMap<Arc<str>, TargetRules>,
+    /// Fires when the flow is to stop taking in and to finish what is on its way.
+    pub drain: KillSwitch,
+    /// Where each partition's safe position is stored.
+    pub positions: Positions,
+    /// What keeps the whole flow from getting on, for people; none while it is well.
+    pub trouble: Mutex<Option<String>>,
+}
+
+impl Flow {
+    /// Publishes what keeps the whole flow from getting on.
+    pub(crate) fn set_trouble(&self, trouble: Option<String>) {
+        let mut shown = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if *shown != trouble {
+            match &trouble {
+                Some(reason) => tracing::warn!(flow = %self.label, %reason, "waiting"),
+                None => tracing::info!(flow = %self.label, "well again"),
+            }
+            *shown = trouble;
+        }
+    }
+
+    /// What keeps the whole flow from getting on.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,203 @@
+//! Where replication goes on after a restart.
+//!
+//! A partition's *safe position* is the highest upstream offset below which everything is acknowledged by the target. It
+//! is stored on a timer in Connect's own offset format in `mm2-offsets.<source>.internal` on the target
+//! (`docs/spec/mm2.md` 3.5), so that a takeover from MM2, and a way back, need no conversion. Storing never holds up
+//! replication: it reads the registry.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use actix::fut::{ActorFutureExt, wrap_future};
+use actix::{Actor, AsyncContext, Context};
+use engine::batch::{BatchBuilder, Codec};
+use engine::cluster::ClusterError;
+use engine::offsets::{
+    OffsetTable, SourceOffset, SourceOffsetKey, SourcePartition, UpstreamOffset, partition_for_key,
+};
+use tokio::sync::Mutex;
+use tracing::{debug, warn};
+
+use crate::clock::now_ms;
+use crate::flow::Flow;
+use crate::registry::PartitionKey;
+use crate::supervisor::{ChildSpec, Placement, RunningChild, StartContext, TICK_INTERVAL};
+
+/// Records per batch: well below 1 MiB with topic names of 249 characters.
+const RECORDS_PER_BATCH: i32 = 2_000;
+
+/// The positions of one flow that are stored.
+#[derive(Debug, Default)]
+pub struct Positions {
+    /// Partitions of the offsets topic; 0 until it was looked at.
+    partitions: AtomicU32,
+    stored: Mutex<HashMap<PartitionKey, i64>>,
+}
+
+impl Positions {
+    /// Creates the offsets topic unless it is there, and reads it to its end.
+    ///
+    /// # Errors
+    /// [`ClusterError`] when it cannot be read whole: to start without positions would copy everything again.
+    pub async fn load(&self, flow: &Flow) -> Result<OffsetTable, ClusterError> {
+        let config = &flow.config;
+        let topic = config.offset_storage_topic.as_str();
+        let partitions = self.find_or_create(flow, topic).await?;
+        let mut table = OffsetTable::new();
+        for partition in 0..partitions {
+            let apply = |record: engine::cluster::StoredRecord| {
+                if let Err(error) = table.apply(record.key.as_deref(), record.value.as_deref()) {
+                    warn!(topic, partition, offset = record.offset, %error, "skipping a malformed record");
+                }
+            };
+            flow.target.read_log(topic, partition, apply).await?;
+        }
+        Ok(table)
+    }
+
+    async fn find_or_create(&self, flow: &Flow, topic: &str) -> Result<i32, ClusterError> {
+        let count = async || {
+            let all = flow.target.topics().await?;
+            Ok(all.into_iter().find(|listing| listing.name == topic).map(|found| found.partitions))
+        };
+        let mut found: Option<i32> = count().await?;
+        if found.is_none() {
+            let config = &flow.config;
+            let factor = config.offset_storage_replication_factor;
+            flow.target.create_compacted_topic(topic, config.offset_storage_partitions, factor).await?;
+            found = count().await?;
+        }
+        let Some(partitions) = found.filter(|count| *count > 0) else {
+            return Err(flow.target.leader_or_refresh(topic, 0).await.err().unwrap_or_else(|| {
+                ClusterError::Unreadable {
+                    alias: flow.target.alias().into(),
+                    what: topic.to_owned(),
+                    reason: "it was just created and is not listed yet".to_owned(),
+                }
+            }));
+        };
+        self.partitions.store(partitions.unsigned_abs(), Ordering::Relaxed);
+        Ok(partitions)
+    }
+
+    /// Stores the positions that have changed. Returns how many.
+    ///
+    /// # Errors
+    /// [`ClusterError`] of the first partition of the offsets topic that cannot be written; what was not written is
+    /// tried again at the next call.
+    pub async fn flush(&self, flow: &Flow) -> Result<usize, ClusterError> {
+        let Some(partitions) = NonZeroU32::new(self.partitions.load(Ordering::Relaxed)) else {
+            return Ok(0);
+        };
+        let mut stored = self.stored.lock().await;
+        let mut due: BTreeMap<u32, Vec<(PartitionKey, i64, Vec<u8>)>> = BTreeMap::new();
+        for snapshot in flow.registry.snapshots() {
+            let Some(acked) = snapshot.acked.filter(|acked| *acked >= 0) else { continue };
+            if snapshot.key.flow != flow.label || stored.get(&snapshot.key) == Some(&acked) {
+                continue;
+            }
+            let key = encode_key(flow, &snapshot.key);
+            let partition = partition_for_key(&key, partitions);
+            due.entry(partition).or_default().push((snapshot.key, acked, key));
+        }
+        let mut count = 0;
+        for (partition, positions) in due {
+            let mut builder = BatchBuilder::new(Codec::None);
+            let mut written = Vec::new();
+            for (at, acked, key) in positions {
+                let value = SourceOffset::new(UpstreamOffset(acked)).encode();
+                if builder.push(now_ms(), Some(&key), Some(&value), &[]).is_err() {
+                    break; // the rest goes with the next flush
+                }
+                written.push((at, acked));
+                if builder.count() >= RECORDS_PER_BATCH {
+                    self.append(flow, partition, std::mem::replace(&mut builder, BatchBuilder::new(Codec::None)))
+                        .await?;
+                    count += written.len();
+                    stored.extend(written.drain(..));
+                }
+            }
+            if builder.count() > 0 {
+                self.append(flow, partition, builder).await?;
+                count += written.len();
+                stored.extend(written);
+            }
+        }
+        Ok(count)
+    }
+
+    async fn append(
+        &self,
+        flow: &Flow,
+        partition: u32,
+        builder: BatchBuilder,
+    ) -> Result<(), ClusterError> {
+        let topic = flow.config.offset_storage_topic.as_str();
+        let batch = builder.build().map_err(|error| ClusterError::Unreadable {
+            alias: flow.target.alias().into(),
+            what: topic.to_owned(),
+            reason: error.to_string(),
+        })?;
+        flow.target.append(topic, i32::try_from(partition).unwrap_or(0), batch).await
+    }
+}
+
+fn encode_key(flow: &Flow, at: &PartitionKey) -> Vec<u8> {
+    let partition = SourcePartition {
+        cluster: flow.config.id.source.as_str().to_owned(),
+        topic: at.topic.to_string(),
+        partition: at.partition,
+    };
+    SourceOffsetKey::source(&flow.config.connector_names.source, &partition).encode()
+}
+
+/// Stores positions every `offset.flush.interval.ms`. MM2: `SourceTaskOffsetCommitter`.
+pub struct PositionStore {
+    flow: Arc<Flow>,
+    start: StartContext,
+    flushing: bool,
+}
+
+impl PositionStore {
+    /// How the supervisor starts it.
+    pub fn spec(flow: Arc<Flow>) -> ChildSpec {
+        let name = format!("{}/position-store", flow.label);
+        ChildSpec::new(name, Placement::Control, move |start| {
+            let (flow, arbiter, start) = (flow.clone(), start.arbiter.clone(), start.clone());
+            RunningChild::of(Self::start_in_arbiter(&arbiter, |_| Self { flow, start, flushing: false }))
+        })
+    }
+
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.flushing, true) {
+            return; // the last one still waits for a broker
+        }
+        let flow = self.flow.clone();
+        let flush = async move { flow.positions.flush(&flow).await };
+        let flushed = wrap_future::<_, Self>(flush).map(|result, this, _| {
+            this.flushing = false;
+            match result {
+                Ok(count) => debug!(flow = %this.flow.label, count, "positions stored"),
+                Err(error) => {
+                    warn!(flow = %this.flow.label, %error, "cannot store positions, trying again at the next interval");
+                }
+            }
+        });
+        ctx.spawn(flushed);
+    }
+}
+
+impl Actor for PositionStore {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.start.stop_on_kill(ctx);
+        // Requests have deadlines of their own, so that a flush always ends and this may tick meanwhile.
+        ctx.run_interval(TICK_INTERVAL, |this, _| this.start.progress.tick());
+        let interval = self.flow.config.offset_flush_interval.max(Duration::from_millis(10));
+        ctx.run_interval(interval, Self::flush);
+    }
+}

@@ -1,0 +1,391 @@
+//! Copies one partition: the actor that owns its position, its window and its state.
+
+mod prepare;
+mod source;
+mod target;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::{ActorFutureExt, wrap_future};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
+use engine::batch::{RawBatch, ReencodeError, Reencoded, TargetRules};
+use engine::cluster::{ErrorCode, Leader};
+use engine::lane::raw::credit::Credit;
+use engine::lane::raw::produce::Outcome;
+use engine::lane::raw::window::{Outgoing, Window};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+pub use prepare::load_rules;
+
+use crate::backoff::Backoff;
+use crate::flow::Flow;
+use crate::links;
+use crate::registry::{PartitionState, PartitionStatus};
+use crate::source_link::{SourceLink, Unfollow};
+use crate::supervisor::{ChildSpec, Placement, RunningChild, StartContext};
+use crate::target_link::TargetLink;
+
+/// Messages that may wait: chunks, which credit bounds to far fewer, the five answers of a window, rewritten batches.
+const MAILBOX_CAPACITY: usize = 4_096;
+/// How often a replicator looks after itself.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// First and longest wait before a broker is asked again.
+const RETRY_BASE: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(10);
+/// A broker may forget a producer id that rests (`producer.id.expiration.ms`, 1 day by default): after this rest
+/// the next batch goes alone (`engine::lane::raw::window`).
+const PROBE_AFTER_REST: Duration = Duration::from_secs(300);
+/// An answer that is later than any request can be: the link is given up.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Batches that a source link fetched.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    /// Which following they belong to; another one's are thrown away.
+    pub follow_id: u64,
+    /// Whole batches, in order.
+    pub batches: Vec<RawBatch>,
+    /// What was booked for them.
+    pub credit_bytes: usize,
+    /// Aborted transactions that reach into them: (producer id, first offset).
+    pub aborted: Vec<(i64, i64)>,
+    /// End of what consumers may read.
+    pub high_watermark: i64,
+    /// First offset that is still there.
+    pub log_start: i64,
+}
+
+impl Message for Chunk {
+    type Result = ();
+}
+
+/// A source link reads the partition no more.
+#[derive(Debug)]
+pub(crate) struct FollowEnded {
+    /// Which following.
+    pub follow_id: u64,
+    /// Why.
+    pub end: FollowEnd,
+}
+
+impl Message for FollowEnded {
+    type Result = ();
+}
+
+/// Why a partition is read no more.
+#[derive(Clone, Debug)]
+pub(crate) enum FollowEnd {
+    /// The broker cannot be spoken to.
+    LinkDown(String),
+    /// The broker answered with an error.
+    Refused(ErrorCode),
+    /// The source's log does not hold what was read last (KIP-320): it was cut at `end_offset`.
+    Diverging {
+        /// Epoch up to which both agree.
+        epoch: i32,
+        /// Its end.
+        end_offset: i64,
+    },
+    /// What is stored there is no batch of this format.
+    Unreadable {
+        /// Where.
+        offset: i64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The flow takes in nothing more.
+    Draining,
+}
+
+/// What a target broker said of one batch.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// Which attempt.
+    pub ticket: u64,
+    /// The verdict.
+    pub outcome: Outcome,
+}
+
+impl Message for Answered {
+    type Result = ();
+}
+
+/// A batch was rewritten, or cannot be. `result` is none if rewriting panicked.
+#[derive(Debug)]
+struct Rewritten {
+    job: u64,
+    result: Option<Result<Vec<Reencoded>, ReencodeError>>,
+}
+
+impl Message for Rewritten {
+    type Result = ();
+}
+
+/// Which partition a replicator copies, and where it begins.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// Topic on the source.
+    pub source_topic: Arc<str>,
+    /// Its copy on the target.
+    pub remote_topic: Arc<str>,
+    /// Partition, the same on both.
+    pub partition: i32,
+    /// First upstream offset to copy; none: `auto.offset.reset` decides.
+    pub resume_at: Option<i64>,
+}
+
+/// Something that waits for its turn to be sent. The order is the source's.
+enum Backlog {
+    Ready(Outgoing),
+    /// Nothing to send; the position moves past it when everything before it is acknowledged.
+    Skip { upstream_last: i64, credit_bytes: usize },
+    /// To be rewritten; `job` is set while a pool thread has it.
+    Rewrite { batch: RawBatch, from_offset: i64, job: Option<u64> },
+}
+
+enum Following {
+    Nothing,
+    /// Looking for the leader, or waiting to look again.
+    Looking,
+    On { follow_id: u64, link: Addr<SourceLink> },
+}
+
+/// The actor of one partition, and the unit of restart.
+///
+/// Invariants: batches reach the target in the source's order; the acknowledged position never passes a record that
+/// the target has not acknowledged; nothing is written after the kill switch has fired.
+/// Bounds: its credit, five batches in flight ([`Window`]), [`MAILBOX_CAPACITY`], and a deadline for every answer.
+pub struct Replicator {
+    flow: Arc<Flow>,
+    at: Assignment,
+    status: Arc<PartitionStatus>,
+    start: StartContext,
+    credit: Arc<Credit>,
+    rules: TargetRules,
+    /// Next upstream offset to take in.
+    position: i64,
+    last_fetched_epoch: i32,
+    topic_id: Option<Uuid>,
+    following: Following,
+    next_follow_id: u64,
+    backlog: VecDeque<Backlog>,
+    next_job: u64,
+    jobs_out: usize,
+    /// None until a producer id is there.
+    window: Option<Window>,
+    /// None while the leader is looked for.
+    target: Option<(Leader, Addr<TargetLink>)>,
+    sent_at: Instant,
+    source_backoff: Backoff,
+    target_backoff: Backoff,
+    source_trouble: Option<String>,
+    target_trouble: Option<String>,
+}
+
+impl Replicator {
+    /// How the supervisor starts the replicator of `at`. Started again, it goes on behind what the last start had
+    /// acknowledged.
+    pub fn spec(flow: Arc<Flow>, at: Assignment, status: Arc<PartitionStatus>) -> ChildSpec {
+        let name = format!("{}/{}-{}", flow.label, at.source_topic, at.partition);
+        let placement = Placement::Data(name.as_str().into());
+        let mut first = true;
+        ChildSpec::new(name, placement, move |start| {
+            if !std::mem::take(&mut first) {
+                status.count_restart();
+            }
+            let mut at = at.clone();
+            if let Some(acked) = status.snapshot().acked {
+                at.resume_at = Some(acked + 1);
+            }
+            let (flow, status) = (flow.clone(), status.clone());
+            let (arbiter, start) = (start.arbiter.clone(), start.clone());
+            RunningChild::of(Self::start_in_arbiter(&arbiter, move |_| Self::new(flow, at, status, start)))
+        })
+    }
+
+    fn new(flow: Arc<Flow>, at: Assignment, status: Arc<PartitionStatus>, start: StartContext) -> Self {
+        let credit = flow.budget.open();
+        Self {
+            flow,
+            at,
+            status,
+            start,
+            credit,
+            rules: TargetRules::default(),
+            position: 0,
+            last_fetched_epoch: -1,
+            topic_id: None,
+            following: Following::Nothing,
+            next_follow_id: 0,
+            backlog: VecDeque::new(),
+            next_job: 0,
+            jobs_out: 0,
+            window: None,
+            target: None,
+            sent_at: Instant::now(),
+            source_backoff: Backoff::new(RETRY_BASE, RETRY_MAX),
+            target_backoff: Backoff::new(RETRY_BASE, RETRY_MAX),
+            source_trouble: None,
+            target_trouble: None,
+        }
+    }
+
+    fn prepare(&mut self, ctx: &mut Context<Self>) {
+        let prepare = prepare::prepare(self.flow.clone(), self.at.clone());
+        let prepared = wrap_future::<_, Self>(prepare).map(|prepared, this, ctx| match prepared {
+            Ok(prepared) => {
+                this.rules = prepared.rules;
+                this.window = Some(prepared.window);
+                this.position = prepared.position;
+                this.status.start_at(prepared.position);
+                this.target_backoff.reset();
+                this.set_target_trouble(None);
+                this.find_target(None, ctx);
+                this.follow(None, ctx);
+            }
+            Err(prepare::PrepareError::Halt(reason)) => this.halt(&reason, ctx),
+            Err(prepare::PrepareError::Retry(reason)) => {
+                this.set_target_trouble(Some(reason));
+                let delay = this.target_backoff.next_delay();
+                ctx.run_later(delay, |this, ctx| this.prepare(ctx));
+            }
+        });
+        ctx.spawn(prepared);
+    }
+
+    fn set_source_trouble(&mut self, trouble: Option<String>) {
+        if self.source_trouble != trouble {
+            self.source_trouble = trouble;
+            self.show();
+        }
+    }
+
+    fn set_target_trouble(&mut self, trouble: Option<String>) {
+        if self.target_trouble != trouble {
+            self.target_trouble = trouble;
+            self.show();
+        }
+    }
+
+    /// Publishes state and reason. Called on changes only.
+    fn show(&self) {
+        match self.target_trouble.as_ref().or(self.source_trouble.as_ref()) {
+            Some(reason) => {
+                info!(partition = %self.start.name, %reason, "waiting");
+                self.status.set_state(PartitionState::Waiting, reason.clone());
+            }
+            None if self.window.is_none() => self.status.set_state(PartitionState::Starting, "starting"),
+            None => self.status.set_state(PartitionState::Running, "replicating"),
+        }
+    }
+
+    /// Gives up until an operator decides.
+    fn halt(&mut self, reason: &str, ctx: &mut Context<Self>) {
+        error!(partition = %self.start.name, reason, "halted: an operator has to decide");
+        self.status.set_state(PartitionState::Halted, reason.to_owned());
+        self.start.progress.halted(reason);
+        ctx.stop();
+    }
+
+    /// Asks the supervisor for a fresh start behind what is acknowledged.
+    fn fail(&mut self, reason: &str, ctx: &mut Context<Self>) {
+        warn!(partition = %self.start.name, reason, "starting over behind the acknowledged position");
+        self.status.set_state(PartitionState::Waiting, format!("starting over: {reason}"));
+        self.start.progress.failed(reason);
+        ctx.stop();
+    }
+
+    /// Once a second: signs of life, links that died without a word, answers that never came.
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        self.start.progress.tick();
+        if let Following::On { follow_id, link } = &self.following
+            && !link.connected()
+        {
+            let end = FollowEnd::LinkDown("the source link has ended".to_owned());
+            self.follow_ended(FollowEnded { follow_id: *follow_id, end }, ctx);
+        }
+        let Some(window) = self.window.as_mut() else { return };
+        if window.in_flight()
+            && let Some((_, link)) = &self.target
+        {
+            let late = self.sent_at.elapsed() > ANSWER_DEADLINE;
+            if late {
+                links::discard_target(link);
+            }
+            if late || !link.connected() {
+                let event = window.disconnected("the target link has ended");
+                self.digest(event, ctx);
+            }
+        } else if window.is_empty() && self.sent_at.elapsed() > PROBE_AFTER_REST {
+            window.probe_first();
+        }
+        if self.flow.drain.fired() {
+            self.drop_backlog();
+        }
+        self.pump(ctx);
+    }
+}
+
+impl Actor for Replicator {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX_CAPACITY);
+        self.start.stop_on_kill(ctx);
+        self.status.set_state(PartitionState::Starting, "starting");
+        ctx.run_interval(LOOK_INTERVAL, Self::look);
+        self.prepare(ctx);
+    }
+
+    fn stopped(&mut self, ctx: &mut Self::Context) {
+        if let Following::On { follow_id, link } = &self.following {
+            let unfollow = Unfollow { follow_id: *follow_id, replicator: ctx.address() };
+            // A link that is gone, or full, forgets us at its next delivery.
+            drop(link.try_send(unfollow));
+        }
+        if self.start.kill_switch.fired() && self.start.progress.verdict().is_none() {
+            self.status.set_state(PartitionState::Stopped, "stopped");
+        }
+    }
+}
+
+impl Handler<Chunk> for Replicator {
+    type Result = ();
+
+    fn handle(&mut self, chunk: Chunk, ctx: &mut Self::Context) {
+        self.start.progress.tick();
+        self.take_in(chunk, ctx);
+    }
+}
+
+impl Handler<FollowEnded> for Replicator {
+    type Result = ();
+
+    fn handle(&mut self, ended: FollowEnded, ctx: &mut Self::Context) {
+        self.follow_ended(ended, ctx);
+    }
+}
+
+impl Handler<Answered> for Replicator {
+    type Result = ();
+
+    fn handle(&mut self, answered: Answered, ctx: &mut Self::Context) {
+        self.start.progress.tick();
+        if let Some(window) = self.window.as_mut() {
+            let event = window.answered(answered.ticket, answered.outcome);
+            self.digest(event, ctx);
+        }
+    }
+}
+
+impl Handler<Rewritten> for Replicator {
+    type Result = ();
+
+    fn handle(&mut self, rewritten: Rewritten, ctx: &mut Self::Context) {
+        self.rewritten(rewritten, ctx);
+    }
+}

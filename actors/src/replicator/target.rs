@@ -1,0 +1,316 @@
+//! The target's side of a replicator: sending, acknowledgements, recovery, rewriting.
+
+use actix::fut::{ActorFutureExt, wrap_future};
+use actix::{AsyncContext, Context};
+use engine::batch::{ReencodeError, Reencoded};
+use engine::cluster::{ClusterError, Leader, Refusal};
+use engine::lane::raw::produce::{Outcome, ProduceBatch};
+use engine::lane::raw::window::{Acked, Event, Outgoing, Submission};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::{Backlog, Following, Replicator, Rewritten, load_rules};
+use crate::clock::now_ms;
+use crate::links;
+use crate::reencode_pool::Job;
+use crate::source_link::Unfollow;
+use crate::target_link::Produce;
+
+/// Batches of one partition that pool threads may have at once: enough to keep a window full.
+const JOBS_OUT_MAX: usize = 8;
+
+impl Replicator {
+    /// Sends what may be sent: in order, as far as the window has room.
+    pub(super) fn pump(&mut self, ctx: &mut Context<Self>) {
+        if self.start.kill_switch.fired() {
+            return; // somebody else may write by now
+        }
+        self.submit_jobs(ctx);
+        while let (Some(window), Some(front)) = (self.window.as_mut(), self.backlog.front()) {
+            let sendable = match front {
+                Backlog::Rewrite { .. } => false,
+                Backlog::Skip { .. } => true,
+                Backlog::Ready(_) => self.target.is_some() && window.has_room(),
+            };
+            if !sendable {
+                return;
+            }
+            match self.backlog.pop_front() {
+                Some(Backlog::Skip { upstream_last, credit_bytes }) => {
+                    if !window.skip_to(upstream_last) {
+                        self.status.acknowledged(upstream_last, 0, 0, now_ms());
+                    }
+                    self.credit.give_back(credit_bytes);
+                }
+                Some(Backlog::Ready(outgoing)) => {
+                    let submission = window.push(outgoing);
+                    self.send(submission, ctx);
+                }
+                Some(Backlog::Rewrite { .. }) | None => return,
+            }
+        }
+    }
+
+    fn send(&mut self, submission: Submission, ctx: &mut Context<Self>) {
+        let Some((leader, link)) = &self.target else { return };
+        self.sent_at = Instant::now();
+        let produce = Produce {
+            batch: ProduceBatch {
+                topic: self.at.remote_topic.clone(),
+                topic_id: leader.topic_id,
+                partition: self.at.partition,
+                header: submission.header,
+                body: submission.body,
+            },
+            ticket: submission.ticket,
+            replicator: ctx.address(),
+        };
+        if let Err(error) = link.try_send(produce)
+            && let Some(window) = self.window.as_mut()
+        {
+            let reason = format!("the target link takes nothing: {error}");
+            let event = window.answered(submission.ticket, Outcome::Retry { reason, refresh: true });
+            self.digest(event, ctx);
+        }
+    }
+
+    fn send_due(&mut self, ctx: &mut Context<Self>) {
+        if self.start.kill_switch.fired() || self.target.is_none() {
+            return;
+        }
+        let due = self.window.as_mut().map(engine::lane::raw::window::Window::due);
+        for submission in due.unwrap_or_default() {
+            self.send(submission, ctx);
+        }
+    }
+
+    /// Does what an answer means.
+    pub(super) fn digest(&mut self, event: Event, ctx: &mut Context<Self>) {
+        match event {
+            Event::None => {}
+            Event::Acked(acked) => {
+                self.acknowledge(&acked);
+                self.send_due(ctx);
+                self.pump(ctx);
+            }
+            Event::Probe => self.send_due(ctx),
+            Event::Recover { reason, refresh } => {
+                let reason = format!("target cluster {}: {reason}", self.flow.target.alias());
+                self.find_target_later(reason, refresh, ctx);
+            }
+            Event::Refused { refusal, too_large } => self.refused(refusal, too_large, ctx),
+            Event::Fenced(refusal) => self.fail(&format!("the target answers {refusal}"), ctx),
+            Event::Lost => self.lost(ctx),
+        }
+    }
+
+    fn acknowledge(&mut self, acked: &[Acked]) {
+        self.target_backoff.reset();
+        self.set_target_trouble(None);
+        let now = now_ms();
+        for acked in acked {
+            let outgoing = &acked.outgoing;
+            let records = u64::try_from(outgoing.records()).unwrap_or(0);
+            let bytes = u64::try_from(outgoing.batch.header.total_bytes()).unwrap_or(0);
+            self.status.acknowledged(outgoing.upstream_last, records, bytes, now);
+            self.credit.give_back(outgoing.credit_bytes);
+        }
+    }
+
+    fn find_target_later(&mut self, reason: String, refresh: bool, ctx: &mut Context<Self>) {
+        self.target = None;
+        self.set_target_trouble(Some(reason));
+        let noticed = refresh.then(Instant::now);
+        ctx.run_later(self.target_backoff.next_delay(), move |this, ctx| {
+            this.find_target(noticed, ctx);
+        });
+    }
+
+    /// Looks for the leader of the remote partition, after asking for news if something was `noticed`; then sends what is due.
+    pub(super) fn find_target(&mut self, noticed: Option<Instant>, ctx: &mut Context<Self>) {
+        let (flow, at) = (self.flow.clone(), self.at.clone());
+        let look = async move {
+            if let Some(noticed) = noticed {
+                flow.target.refresh(&at.remote_topic, noticed).await?;
+            }
+            flow.target.leader_or_refresh(&at.remote_topic, at.partition).await
+        };
+        let found = wrap_future::<_, Self>(look).map(
+            |leader: Result<Leader, ClusterError>, this, ctx| match leader {
+                Ok(leader) => {
+                    let link = links::target(&this.flow, &leader.broker);
+                    this.target = Some((leader, link));
+                    this.send_due(ctx);
+                    this.pump(ctx);
+                    if this.window.as_ref().is_some_and(|window| window.is_empty()) {
+                        this.set_target_trouble(None);
+                    }
+                }
+                Err(error) => this.find_target_later(error.to_string(), true, ctx),
+            },
+        );
+        ctx.spawn(found);
+    }
+
+    /// The target will not take the oldest batch as it is. If the topic's configs have changed, judge everything anew
+    /// by them; otherwise an operator decides.
+    fn refused(&mut self, refusal: Refusal, too_large: bool, ctx: &mut Context<Self>) {
+        let taken_back = self.window.as_mut().map(|window| window.take_back()).unwrap_or_default();
+        let (first, last) = taken_back
+            .first()
+            .map_or((self.position, self.position), |o| (o.upstream_first, o.upstream_last));
+        for outgoing in taken_back {
+            self.credit.give_back(outgoing.credit_bytes);
+        }
+        let (flow, topic) = (self.flow.clone(), self.at.remote_topic.clone());
+        self.target = None;
+        self.set_target_trouble(Some(format!("the target refuses offsets {first} to {last}: {refusal}")));
+        let reload = async move { load_rules(&flow, &topic).await };
+        let reloaded = wrap_future::<_, Self>(reload).map(move |rules, this, ctx| match rules {
+            Ok(rules) if rules != this.rules => {
+                this.rules = rules;
+                this.rewind(first, ctx);
+            }
+            Ok(_) => {
+                let what = if too_large { "raise max.message.bytes of" } else { "correct the configuration of" };
+                let topic = &this.at.remote_topic;
+                let reason = format!(
+                    "the target refuses the batch of source offsets {first} to {last}: {refusal}; {what} {topic} \
+                     on {} or skip the records, then restart",
+                    this.flow.target.alias()
+                );
+                this.halt(&reason, ctx);
+            }
+            Err(error) => this.fail(&error.to_string(), ctx),
+        });
+        ctx.spawn(reloaded);
+    }
+
+    /// Reads again from `position` on. Nothing from there on is stored on the target.
+    fn rewind(&mut self, position: i64, ctx: &mut Context<Self>) {
+        warn!(partition = %self.start.name, position, "the remote topic's configs have changed: reading again");
+        self.drop_backlog();
+        self.position = position;
+        self.last_fetched_epoch = -1;
+        if let Following::On { follow_id, link } = &self.following {
+            let unfollow = Unfollow { follow_id: *follow_id, replicator: ctx.address() };
+            // A link that takes nothing is found dead at the next look.
+            drop(link.try_send(unfollow));
+        }
+        self.follow(None, ctx);
+        self.find_target(None, ctx);
+    }
+
+    /// No batch of the window follows what the target holds: it lost records that it had acknowledged.
+    fn lost(&mut self, ctx: &mut Context<Self>) {
+        let producer_id = self.window.as_ref().map_or(-1, |window| window.producer_id());
+        let (flow, at) = (self.flow.clone(), self.at.clone());
+        let ask = async move {
+            flow.target.last_sequence(&at.remote_topic, at.partition, producer_id).await
+        };
+        let asked = wrap_future::<_, Self>(ask).map(|last, this, ctx| {
+            let known = match last {
+                Ok(Some((_, sequence))) => format!("its last sequence of ours is {sequence}"),
+                Ok(None) => "it knows nothing of our producer".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let reason = format!(
+                "the log of {}-{} on {} was cut: it lacks records that it had acknowledged ({known}); compare both \
+                 clusters, then restart",
+                this.at.remote_topic,
+                this.at.partition,
+                this.flow.target.alias()
+            );
+            this.halt(&reason, ctx);
+        });
+        ctx.spawn(asked);
+    }
+
+    /// Hands batches that need rewriting to the pool, a few ahead of their turn.
+    fn submit_jobs(&mut self, ctx: &mut Context<Self>) {
+        let mut refused = false;
+        for waiting in &mut self.backlog {
+            if self.jobs_out >= JOBS_OUT_MAX {
+                return;
+            }
+            let Backlog::Rewrite { batch, from_offset, job: job @ None } = waiting else { continue };
+            let id = self.next_job;
+            let mut reply = Reply { job: id, to: Some(ctx.address()) };
+            let submitted = self.flow.reencoders.submit(Job {
+                batch: batch.clone(),
+                from_offset: *from_offset,
+                rules: self.rules,
+                done: Box::new(move |result| reply.send(Some(result))),
+            });
+            if submitted.is_err() {
+                refused = true;
+                break;
+            }
+            self.next_job += 1;
+            self.jobs_out += 1;
+            *job = Some(id);
+        }
+        // The pool is busy with others; the next answer or look comes back here, at the latest in a second.
+        if refused && self.jobs_out == 0 {
+            ctx.run_later(std::time::Duration::from_millis(20), |this, ctx| this.pump(ctx));
+        }
+    }
+
+    pub(super) fn rewritten(&mut self, rewritten: Rewritten, ctx: &mut Context<Self>) {
+        self.jobs_out = self.jobs_out.saturating_sub(1);
+        let at = self.backlog.iter().position(
+            |waiting| matches!(waiting, Backlog::Rewrite { job, .. } if *job == Some(rewritten.job)),
+        );
+        let Some(at) = at else { return self.pump(ctx) }; // thrown away meanwhile
+        match rewritten.result {
+            Some(Ok(batches)) => {
+                self.replace(at, batches);
+                self.pump(ctx);
+            }
+            // Damaged on the way, or at the source: a fresh fetch tells.
+            Some(Err(error @ ReencodeError::Corrupt { .. })) => self.fail(&error.to_string(), ctx),
+            Some(Err(error)) => self.halt(&error.to_string(), ctx),
+            None => self.fail("rewriting a batch panicked", ctx),
+        }
+    }
+
+    /// Puts the results in the place of what they were made from.
+    fn replace(&mut self, at: usize, batches: Vec<Reencoded>) {
+        let Some(Backlog::Rewrite { batch, .. }) = self.backlog.remove(at) else { return };
+        let (mut credit_bytes, upstream_last) = (batch.header.total_bytes(), batch.header.last_offset());
+        if batches.is_empty() {
+            self.backlog.insert(at, Backlog::Skip { upstream_last, credit_bytes });
+        }
+        for reencoded in batches.into_iter().rev() {
+            let outgoing = Outgoing {
+                upstream_first: reencoded.upstream_first,
+                upstream_last: reencoded.upstream_next - 1,
+                // Comes back with the last one, which holds the fetched bytes no longer than the others.
+                credit_bytes: std::mem::take(&mut credit_bytes),
+                batch: reencoded.batch,
+            };
+            self.backlog.insert(at, Backlog::Ready(outgoing));
+        }
+    }
+}
+
+/// Answers even when the rewriting panics: dropped unsent, it says so.
+struct Reply {
+    job: u64,
+    to: Option<actix::Addr<Replicator>>,
+}
+
+impl Reply {
+    fn send(&mut self, result: Option<Result<Vec<Reencoded>, ReencodeError>>) {
+        if let Some(to) = self.to.take() {
+            // Room for it by construction (JOBS_OUT_MAX); a replicator that is gone needs no answer.
+            drop(to.try_send(Rewritten { job: self.job, result }));
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.send(None);
+    }
+}
