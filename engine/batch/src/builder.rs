@@ -6,7 +6,7 @@ use crate::codec::{Codec, CodecError, compress};
 use crate::crc::crc32c_of_batch;
 use crate::header::{BatchHeader, HEADER_BYTES, LOG_OVERHEAD, field};
 use crate::raw::RawBatch;
-use crate::record::Header;
+use crate::record::RecordHeader;
 use crate::varint::{varlong_bytes, write_varlong};
 
 /// Largest batch that the 32-bit length field can state, in bytes before compression.
@@ -78,9 +78,9 @@ impl BatchBuilder {
         timestamp_ms: i64,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &[Header<'_>],
+        headers: &[RecordHeader<'_>],
     ) -> Result<(), BuildError> {
-        let header_bytes = |h: &Header<'_>| field_bytes(Some(h.name)) + field_bytes(h.value);
+        let header_bytes = |h: &RecordHeader<'_>| field_bytes(Some(h.name)) + field_bytes(h.value);
         let header_count = headers.len() as i64;
         let fields_bytes = field_bytes(key)
             + field_bytes(value)

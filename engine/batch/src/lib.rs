@@ -11,6 +11,29 @@
 //! our own. The rules come from `docs/spec/batches.md` (section 1: the broker's table, section 2: the CRC) and
 //! `docs/spec/real-kafka.md` (section 4 and 5: what a broker was seen to do).
 //!
+//! ```
+//! use batch::{BatchBuilder, Codec, ProducerStamp, TargetRules, Verdict, batches, classify, stamp};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut builder = BatchBuilder::new(Codec::Lz4);
+//! builder.push(1_700_000_000_000, Some(b"key"), None, &[])?;
+//! let written = builder.build()?;
+//! let fetched = [written.header.as_bytes(), &written.body[..]].concat().into();
+//!
+//! let mut position = 0;
+//! for batch in batches(&fetched) {
+//!     let batch = batch?;
+//!     if classify(&batch.header, position, &TargetRules::default()) == Verdict::Pass {
+//!         let header = stamp(&batch.header, ProducerStamp::NONE);
+//!         assert_eq!(header.count(), 1); // and now send header and body
+//!     }
+//!     position = batch.header.next_offset();
+//! }
+//! assert_eq!(position, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Nothing here panics on what a broker sends: every length is checked, and memory is bounded by
 //! [`DECOMPRESSED_BYTES_MAX`].
 
@@ -32,6 +55,8 @@ pub use classify::{DropReason, ReencodeReason, TargetRules, Verdict, classify};
 pub use codec::{Codec, CodecError, DECOMPRESSED_BYTES_MAX, compress, decompress};
 pub use header::{BatchError, BatchHeader, HEADER_BYTES, TimestampType};
 pub use raw::{Batches, RawBatch, batches};
-pub use record::{Header, Headers, RecordError, RecordProblem, RecordView, Records, records};
+pub use record::{
+    RecordError, RecordHeader, RecordHeaders, RecordProblem, RecordView, Records, records,
+};
 pub use reencode::{OffsetRun, ReencodeError, Reencoded, reencode};
 pub use stamp::{ProducerStamp, next_sequence, stamp};

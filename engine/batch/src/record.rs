@@ -62,14 +62,14 @@ pub struct RecordView<'a> {
 
 impl<'a> RecordView<'a> {
     /// The record's headers in their order, duplicates included.
-    pub fn headers(&self) -> Headers<'a> {
-        Headers { rest: self.headers }
+    pub fn headers(&self) -> RecordHeaders<'a> {
+        RecordHeaders { rest: self.headers }
     }
 }
 
 /// A record header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header<'a> {
+pub struct RecordHeader<'a> {
     /// Name: UTF-8 by Kafka's protocol, which nobody enforces; may be empty and need not be unique.
     pub name: &'a [u8],
     /// Value; `None` is null, not empty.
@@ -78,14 +78,14 @@ pub struct Header<'a> {
 
 /// Iterator over a record's headers.
 #[derive(Clone, Debug)]
-pub struct Headers<'a> {
+pub struct RecordHeaders<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Iterator for Headers<'a> {
-    type Item = Header<'a>;
+impl<'a> Iterator for RecordHeaders<'a> {
+    type Item = RecordHeader<'a>;
 
-    fn next(&mut self) -> Option<Header<'a>> {
+    fn next(&mut self) -> Option<RecordHeader<'a>> {
         header(&mut self.rest).ok() // checked when the record was read: only the end fails
     }
 }
@@ -174,8 +174,8 @@ fn record<'a>(bytes: &mut &'a [u8]) -> Result<RecordView<'a>, RecordProblem> {
     })
 }
 
-fn header<'a>(bytes: &mut &'a [u8]) -> Result<Header<'a>, RecordProblem> {
-    Ok(Header {
+fn header<'a>(bytes: &mut &'a [u8]) -> Result<RecordHeader<'a>, RecordProblem> {
+    Ok(RecordHeader {
         name: required(bytes)?,
         value: nullable(bytes)?,
     })

@@ -4,7 +4,7 @@
 mod common;
 
 use batch::{
-    BatchBuilder, Codec, Header, ProducerStamp, RawBatch, ReencodeError, TargetRules,
+    BatchBuilder, Codec, ProducerStamp, RawBatch, RecordHeader, ReencodeError, TargetRules,
     TimestampType, Verdict, classify, next_sequence, reencode, stamp,
 };
 use common::{
@@ -93,7 +93,7 @@ proptest! {
         let mut builder = BatchBuilder::new(codec);
         for record in &records {
             let headers: Vec<_> =
-                record.headers.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect();
+                record.headers.iter().map(|(name, value)| RecordHeader { name, value: value.as_deref() }).collect();
             builder.push(record.timestamp_ms, record.key.as_deref(), record.value.as_deref(), &headers).unwrap();
         }
         let plain_bytes = builder.plain_bytes();
@@ -144,10 +144,8 @@ proptest! {
             for (record, offset) in read(&piece.batch).into_iter().zip(offsets) {
                 prop_assert_eq!(Some(&Record { offset, ..record }), wanted.next());
             }
-            if too_large.is_none() {
-                let next = pieces.get(at + 1).map_or(batch.header.next_offset(), |next| next.upstream_first);
-                prop_assert_eq!(piece.upstream_next, next);
-            }
+            let end = too_large.unwrap_or(batch.header.next_offset());
+            prop_assert_eq!(piece.upstream_next, pieces.get(at + 1).map_or(end, |next| next.upstream_first));
         }
         prop_assert_eq!(wanted.next().map(|record| record.offset), too_large);
     }

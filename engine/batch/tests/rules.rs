@@ -215,7 +215,7 @@ fn row_06_a_single_record_too_large_is_named_and_what_precedes_it_is_kept() {
         .flat_map(|p| content(&read(&p.batch)))
         .collect();
     assert_eq!(kept, content(&source.records[..5]));
-    assert_eq!(before.last().unwrap().upstream_last, 14);
+    assert_eq!(before.last().unwrap().upstream_next, 15);
     // the policy "leave it out" goes on behind it
     assert_eq!(
         rewritten_content(&source.encode(Codec::None), 16, &limit),
