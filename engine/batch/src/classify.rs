@@ -81,6 +81,14 @@ pub enum DropReason {
 }
 
 impl DropReason {
+    /// Every reason, to resolve metric handles once.
+    pub const ALL: [Self; 4] = [
+        Self::BelowPosition,
+        Self::Control,
+        Self::Empty,
+        Self::Aborted,
+    ];
+
     /// Stable label for metrics and states.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -108,6 +116,15 @@ pub enum ReencodeReason {
 }
 
 impl ReencodeReason {
+    /// Every reason, to resolve metric handles once.
+    pub const ALL: [Self; 5] = [
+        Self::ResumeInsideBatch,
+        Self::Gap,
+        Self::LogAppendTime,
+        Self::Codec,
+        Self::Oversize,
+    ];
+
     /// Stable label for metrics and states.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -116,8 +116,8 @@ const FRONT_BYTES_GUESS: usize = 8;
 /// by lz4; otherwise the codec stays. A result above the target's limit is halved until it fits. Keys, values and
 /// headers are copied byte for byte. The source's CRC is checked first, as the result gets a new one.
 ///
-/// Empty if nothing of the batch is to be replicated: no record at or above `from_offset`, or a control batch. The
-/// source position then moves to the batch's `next_offset`.
+/// Empty if nothing of the batch is to be replicated: no record at or above `from_offset`, or a control batch, or one
+/// that compaction emptied. The source position then moves to the batch's `next_offset`.
 ///
 /// # Errors
 /// As [`ReencodeError`] lists them.
@@ -131,7 +131,7 @@ pub fn reencode(
     if !batch.crc_is_valid() {
         return Err(ReencodeError::Corrupt { base_offset });
     }
-    if header.is_control() {
+    if header.is_control() || header.count() == 0 {
         return Ok(Vec::new());
     }
     let at_batch = |source| ReencodeError::Codec {
