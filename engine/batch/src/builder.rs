@@ -69,10 +69,12 @@ impl BatchBuilder {
         HEADER_BYTES + self.plain.len()
     }
 
-    /// Adds a record at the next offset. `timestamp_ms` is -1 for none; headers keep order and duplicates.
+    /// Adds a record at the next offset. `timestamp_ms` is -1 for none; headers keep order and
+    /// duplicates.
     ///
     /// # Errors
-    /// [`BuildError::TooLarge`] if the batch would outgrow its length field; the builder is unchanged then.
+    /// [`BuildError::TooLarge`] if the batch would outgrow its length field; the builder is
+    /// unchanged then.
     pub fn push(
         &mut self,
         timestamp_ms: i64,
@@ -97,7 +99,8 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// Adds a record whose key, value and headers are encoded already, as [`crate::RecordView`] holds them.
+    /// Adds a record whose key, value and headers are encoded already, as [`crate::RecordView`]
+    /// holds them.
     pub(crate) fn push_fields(
         &mut self,
         attributes: i8,
@@ -146,7 +149,8 @@ impl BatchBuilder {
     /// The finished batch: base offset 0, leader epoch -1, no producer.
     ///
     /// # Errors
-    /// [`BuildError::Empty`] without records, [`BuildError::TooLarge`] or [`BuildError::Codec`] from the codec.
+    /// [`BuildError::Empty`] without records, [`BuildError::TooLarge`] or [`BuildError::Codec`]
+    /// from the codec.
     pub fn build(self) -> Result<RawBatch, BuildError> {
         if self.count == 0 {
             return Err(BuildError::Empty);

@@ -1,8 +1,8 @@
 //! The four compression codecs, framed as Kafka's Java client frames them.
 //!
-//! Writing follows the Java client (`org.apache.kafka.common.compress`), so that every client reads the result;
-//! reading takes what any client writes: raw snappy without a frame, lz4 with linked blocks or checksums, several
-//! gzip members in a row.
+//! Writing follows the Java client (`org.apache.kafka.common.compress`), so that every client reads
+//! the result; reading takes what any client writes: raw snappy without a frame, lz4 with linked
+//! blocks or checksums, several gzip members in a row.
 
 mod snappy;
 
@@ -12,11 +12,13 @@ use std::io::{self, Read, Write};
 use bytes::Bytes;
 use flate2::Compression;
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+use zstd::bulk::Compressor;
 
 use crate::header::attribute;
 
-/// What one batch may decompress to when it is re-encoded, in bytes: 128 times the default `max.message.bytes`. The
-/// records are held in memory with an index of at most 5 times their size, so this bounds a decompression bomb.
+/// What one batch may decompress to when it is re-encoded, in bytes: 128 times the default
+/// `max.message.bytes`. The records are held in memory with an index of at most 5 times their size,
+/// so this bounds a decompression bomb.
 pub const DECOMPRESSED_BYTES_MAX: usize = 128 << 20;
 
 /// First guess of how much larger records are than their compressed form.
@@ -123,10 +125,12 @@ impl std::fmt::Display for Codec {
 
 /// The records of a batch, decompressed; without a codec the same bytes again, not copied.
 ///
-/// Memory stays within twice `limit` plus the decoder's own window (at most 128 MiB, zstd's default bound).
+/// Memory stays within twice `limit` plus the decoder's own window (at most 128 MiB, zstd's default
+/// bound).
 ///
 /// # Errors
-/// [`CodecError::TooLarge`] above `limit` bytes, [`CodecError::Damaged`] for anything that is not the codec's data.
+/// [`CodecError::TooLarge`] above `limit` bytes, [`CodecError::Damaged`] for anything that is not
+/// the codec's data.
 pub fn decompress(codec: Codec, body: &Bytes, limit: usize) -> Result<Bytes, CodecError> {
     let damaged = |source| CodecError::Damaged { codec, source };
     let plain = match codec {
@@ -179,8 +183,8 @@ fn gzip(plain: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// As Java's `Lz4BlockOutputStream`: independent 64 KiB blocks, no checksums, no content size. Its reader refuses
-/// linked blocks.
+/// As Java's `Lz4BlockOutputStream`: independent 64 KiB blocks, no checksums, no content size. Its
+/// reader refuses linked blocks.
 fn lz4(plain: &[u8]) -> io::Result<Vec<u8>> {
     let frame = FrameInfo::new()
         .block_size(BlockSize::Max64KB)
@@ -192,15 +196,14 @@ fn lz4(plain: &[u8]) -> io::Result<Vec<u8>> {
 
 fn zstd(plain: &[u8]) -> io::Result<Vec<u8>> {
     thread_local! {
-        /// Kept by each re-encoding thread: a context takes more than 1 MB, a fifth of the time for 16 KB of records.
-        static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+        /// Kept by each re-encoding thread: a context takes more than 1 MB, a fifth of the time for
+        /// 16 KB of records.
+        static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
     }
     COMPRESSOR.with_borrow_mut(|slot| {
         let compressor = match slot {
             Some(compressor) => compressor,
-            None => slot.insert(zstd::bulk::Compressor::new(
-                zstd::DEFAULT_COMPRESSION_LEVEL,
-            )?),
+            None => slot.insert(Compressor::new(zstd::DEFAULT_COMPRESSION_LEVEL)?),
         };
         compressor.compress(plain)
     })

@@ -1,8 +1,9 @@
 //! CRC-32C of a batch, and how it changes when only the header does (`docs/spec/batches.md` 2).
 //!
-//! CRCs are linear: for two batches that differ only in the bytes 21..57, the difference of their CRCs is the CRC
-//! of the difference, moved over the bytes that follow. So a patched header gets its CRC from the old one, the
-//! payload is never read, and damage on the way is still found by whoever reads the copy.
+//! CRCs are linear: for two batches that differ only in the bytes 21..57, the difference of their
+//! CRCs is the CRC of the difference, moved over the bytes that follow. So a patched header gets
+//! its CRC from the old one, the payload is never read, and damage on the way is still found by
+//! whoever reads the copy.
 
 use crc_fast::{CrcAlgorithm, Digest, crc32_iscsi};
 
@@ -12,8 +13,8 @@ use crate::header::{BatchHeader, HEADER_BYTES, field};
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 /// The polynomial 1 in the same notation.
 const ONE: u32 = 1 << 31;
-/// What a CRC is multiplied by when bytes follow, by the digits of their number in base 256: entry `[k][d]` is
-/// x^(8 * d * 256^k) mod P. Four digits cover the 32-bit length field.
+/// What a CRC is multiplied by when bytes follow, by the digits of their number in base 256: entry
+/// `[k][d]` is x^(8 * d * 256^k) mod P. Four digits cover the 32-bit length field.
 const POWERS: [[u32; 256]; 4] = powers();
 
 /// CRC of a batch by reading all of it.
@@ -32,8 +33,8 @@ pub(crate) fn crc_after_patch(old: &BatchHeader, new: &[u8; HEADER_BYTES]) -> u3
     old.crc() ^ followed_by(difference, old.total_bytes() - field::COUNT)
 }
 
-/// The contribution of `crc` once `bytes` more bytes follow: `crc * x^(8 * bytes) mod P`. At most four products, and
-/// three below 16 MiB.
+/// The contribution of `crc` once `bytes` more bytes follow: `crc * x^(8 * bytes) mod P`. At most
+/// four products, and three below 16 MiB.
 fn followed_by(crc: u32, bytes: usize) -> u32 {
     let digits = bytes
         .to_le_bytes()

@@ -1,15 +1,17 @@
-//! Kafka record batches (message format v2) as bytes: what the raw lane needs to know about them, and no I/O.
+//! Kafka record batches (message format v2) as bytes: what the raw lane needs to know about them,
+//! and no I/O.
 //!
-//! The way of a batch: [`batches`] cuts a Fetch answer into [`RawBatch`]es without copying, [`classify`] judges
-//! each by its 61-byte header alone, and
-//! - a batch that passes gets a patched header from [`stamp`], whose CRC follows from the old one without reading
-//!   the payload;
+//! The way of a batch: [`batches`] cuts a Fetch answer into [`RawBatch`]es without copying,
+//! [`classify`] judges each by its 61-byte header alone, and
+//! - a batch that passes gets a patched header from [`stamp`], whose CRC follows from the old one
+//!   without reading the payload;
 //! - a batch that has to be rewritten goes through [`reencode`], on a worker thread;
 //! - a batch that is dropped says why, so that nothing is lost silently.
 //!
-//! For `read_committed`, [`AbortedTransactions`] is asked first. [`BatchBuilder`] writes the few records that are
-//! our own. The rules come from `docs/spec/batches.md` (section 1: the broker's table, section 2: the CRC) and
-//! `docs/spec/real-kafka.md` (section 4 and 5: what a broker was seen to do).
+//! For `read_committed`, [`AbortedTransactions`] is asked first. [`BatchBuilder`] writes the few
+//! records that are our own. The rules come from `docs/spec/batches.md` (section 1: the broker's
+//! table, section 2: the CRC) and `docs/spec/real-kafka.md` (section 4 and 5: what a broker was
+//! seen to do).
 //!
 //! ```
 //! use batch::{BatchBuilder, Codec, ProducerStamp, TargetRules, Verdict, batches, classify, stamp};

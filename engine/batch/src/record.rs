@@ -1,4 +1,5 @@
-//! Walking the records of a decompressed batch: borrowed slices, nothing copied, every length checked.
+//! Walking the records of a decompressed batch: borrowed slices, nothing copied, every length
+//! checked.
 
 use crate::varint::{read_varint, read_varlong};
 
@@ -44,7 +45,8 @@ pub struct RecordError {
 pub struct RecordView<'a> {
     /// Record attributes, unused by Kafka so far.
     pub attributes: i8,
-    /// Milliseconds relative to the batch's base timestamp. Negative in batches with a delete horizon.
+    /// Milliseconds relative to the batch's base timestamp. Negative in batches with a delete
+    /// horizon.
     pub timestamp_delta_ms: i64,
     /// Offset relative to the batch's base offset.
     pub offset_delta: i32,
@@ -90,7 +92,8 @@ impl<'a> Iterator for RecordHeaders<'a> {
     }
 }
 
-/// Walks the `count` records in `body`, which is decompressed. The last item is an error if bytes are left over.
+/// Walks the `count` records in `body`, which is decompressed. The last item is an error if bytes
+/// are left over.
 pub fn records(body: &[u8], count: i32) -> Records<'_> {
     Records {
         rest: body,

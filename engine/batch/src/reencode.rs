@@ -1,4 +1,5 @@
-//! Rewriting a batch that cannot pass: the only place where records are decompressed and compressed again.
+//! Rewriting a batch that cannot pass: the only place where records are decompressed and compressed
+//! again.
 
 use crate::builder::{BatchBuilder, BuildError};
 use crate::classify::TargetRules;
@@ -7,8 +8,8 @@ use crate::header::BatchHeader;
 use crate::raw::RawBatch;
 use crate::record::{RecordError, records};
 
-/// Why a batch could not be rewritten. All but [`ReencodeError::RecordTooLarge`] and [`ReencodeError::Build`] mean
-/// damaged data, which is not given a valid checksum.
+/// Why a batch could not be rewritten. All but [`ReencodeError::RecordTooLarge`] and
+/// [`ReencodeError::Build`] mean damaged data, which is not given a valid checksum.
 #[derive(Debug, thiserror::Error)]
 pub enum ReencodeError {
     /// The payload is not what was checksummed.
@@ -35,10 +36,11 @@ pub enum ReencodeError {
         #[source]
         source: RecordError,
     },
-    /// Offsets inside the batch repeat, run backwards or leave it: a damaged log (row 10b, and the "new" row of
-    /// `docs/spec/real-kafka.md` 4).
+    /// Offsets inside the batch repeat, run backwards or leave it: a damaged log (row 10b, and the
+    /// "new" row of `docs/spec/real-kafka.md` 4).
     #[error(
-        "batch at offset {base_offset} holds a record out of order, with offset delta {offset_delta}"
+        "batch at offset {base_offset} holds a record out of order, with offset delta \
+         {offset_delta}; check the source log for corruption"
     )]
     OffsetOrder {
         /// Upstream base offset of the batch.
@@ -46,10 +48,12 @@ pub enum ReencodeError {
         /// Delta of the first record that is out of order.
         offset_delta: i32,
     },
-    /// One record alone is larger than the target takes: raise `max.message.bytes` there, or decide by policy to
-    /// leave it out, which is to send `before` and to re-encode again from `offset + 1`.
+    /// One record alone is larger than the target takes: raise `max.message.bytes` there, or decide
+    /// by policy to leave it out, which is to send `before` and to re-encode again from `offset +
+    /// 1`.
     #[error(
-        "record at offset {offset} needs a batch of {bytes} bytes, more than the target topic's {limit}; raise max.message.bytes there"
+        "record at offset {offset} needs a batch of {bytes} bytes, but the target topic takes \
+         {limit}; raise max.message.bytes there"
     )]
     RecordTooLarge {
         /// Upstream offset of the record.
@@ -81,7 +85,8 @@ pub struct OffsetRun {
     pub count: i32,
 }
 
-/// A rewritten batch, dense and acceptable to the target once stamped, and where its records came from.
+/// A rewritten batch, dense and acceptable to the target once stamped, and where its records came
+/// from.
 #[derive(Clone, Debug)]
 pub struct Reencoded {
     /// The batch: base offset 0, no producer yet.
@@ -90,15 +95,17 @@ pub struct Reencoded {
     pub upstream_first: i64,
     /// Upstream offset of its last record.
     pub upstream_last: i64,
-    /// Where the source position stands once this batch is acknowledged: at the next record of the source batch that
-    /// is to be written, or behind the whole source batch, holes at its end included.
+    /// Where the source position stands once this batch is acknowledged: at the next record of the
+    /// source batch that is to be written, or behind the whole source batch, holes at its end
+    /// included.
     pub upstream_next: i64,
-    /// The upstream offsets of all its records, in order: one run per hole and one more. Their counts add up to the
-    /// batch's count.
+    /// The upstream offsets of all its records, in order: one run per hole and one more. Their
+    /// counts add up to the batch's count.
     pub runs: Vec<OffsetRun>,
 }
 
-/// A record on its way from one batch to another. Small, as there is one for every record of the batch.
+/// A record on its way from one batch to another. Small, as there is one for every record of the
+/// batch.
 struct Kept<'a> {
     timestamp_ms: i64,
     /// Key, value and headers as they are encoded.
@@ -107,17 +114,20 @@ struct Kept<'a> {
     attributes: i8,
 }
 
-/// How much the front of a record takes in a usual batch: length, attributes and deltas. Only a first guess.
+/// How much the front of a record takes in a usual batch: length, attributes and deltas. Only a
+/// first guess.
 const FRONT_BYTES_GUESS: usize = 8;
 
 /// Rewrites one batch so that the target takes it, whatever stands in its way.
 ///
-/// Holes are closed, records below `from_offset` left out, append times made create times, a refused codec replaced
-/// by lz4; otherwise the codec stays. A result above the target's limit is halved until it fits. Keys, values and
-/// headers are copied byte for byte. The source's CRC is checked first, as the result gets a new one.
+/// Holes are closed, records below `from_offset` left out, append times made create times, a
+/// refused codec replaced by lz4; otherwise the codec stays. A result above the target's limit is
+/// halved until it fits. Keys, values and headers are copied byte for byte. The source's CRC is
+/// checked first, as the result gets a new one.
 ///
-/// Empty if nothing of the batch is to be replicated: no record at or above `from_offset`, or a control batch, or one
-/// that compaction emptied. The source position then moves to the batch's `next_offset`.
+/// Empty if nothing of the batch is to be replicated: no record at or above `from_offset`, or a
+/// control batch, or one that compaction emptied. The source position then moves to the batch's
+/// `next_offset`.
 ///
 /// # Errors
 /// As [`ReencodeError`] lists them.
@@ -152,7 +162,8 @@ pub fn reencode(
     Ok(writer.written)
 }
 
-/// The records at or above `from_offset`, with the timestamps that the target's consumers are to see.
+/// The records at or above `from_offset`, with the timestamps that the target's consumers are to
+/// see.
 fn keep<'a>(
     header: &BatchHeader,
     plain: &'a [u8],
@@ -205,8 +216,9 @@ struct Writer {
 }
 
 impl Writer {
-    /// Writes `kept` as one batch, or as two halves if that is too large, and so on, the left half first.
-    /// `upstream_next` is the first upstream offset behind `kept` that is still to be written.
+    /// Writes `kept` as one batch, or as two halves if that is too large, and so on, the left half
+    /// first. `upstream_next` is the first upstream offset behind `kept` that is still to be
+    /// written.
     fn write_in_halves(
         &mut self,
         kept: &[Kept<'_>],

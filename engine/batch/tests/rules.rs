@@ -1,6 +1,8 @@
-//! The table of `docs/spec/batches.md` 1, row by row, with the additions of `docs/spec/real-kafka.md` 4 and 5.
+//! The table of `docs/spec/batches.md` 1, row by row, with the additions of
+//! `docs/spec/real-kafka.md` 4 and 5.
 //!
-//! Row 27 (internal topics) is decided by the topic filter before a batch exists, so it has no test here.
+//! Row 27 (internal topics) is decided by the topic filter before a batch exists, so it has no test
+//! here.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
 
@@ -250,7 +252,8 @@ fn row_08_total_bytes_is_what_a_batch_adds_to_a_request() {
 
 #[test]
 fn row_09_an_emptied_batch_is_dropped_and_its_offsets_skipped() {
-    // what the cleaner leaves of a live producer: 61 bytes, base timestamp -1, offsets kept (real-kafka.md 5)
+    // what the cleaner leaves of a live producer: 61 bytes, base timestamp -1, offsets kept
+    // (real-kafka.md 5)
     let source = Source {
         last_offset_delta: 4,
         ..Source::new(Vec::new())
@@ -796,9 +799,19 @@ fn impossible_headers_are_refused() {
         BatchHeader::parse(&good[..60]).unwrap_err(),
         BatchError::Short { bytes: 60 }
     );
+    let short = [&good[..8], &48i32.to_be_bytes(), &good[12..]].concat();
+    let error = BatchHeader::parse(&short).unwrap_err();
+    assert_eq!(
+        error,
+        BatchError::Length {
+            base_offset: 0,
+            length: 48
+        }
+    );
 }
 
-/// Two producers interleave; one aborts, then commits: only what lies inside the aborted transaction goes.
+/// Two producers interleave; one aborts, then commits: only what lies inside the aborted
+/// transaction goes.
 #[test]
 fn read_committed_drops_aborted_data_until_the_marker() {
     let of = |offsets, producer_id, bits| {
@@ -930,7 +943,8 @@ fn row_06_a_rewritten_batch_may_have_exactly_the_limit() {
 
 #[test]
 fn row_11_every_kind_of_malformed_record_is_named() {
-    // length, attributes, timestamp delta, offset delta, key, value, header count; varints are zigzag: 1 is -1, 2 is 1
+    // length, attributes, timestamp delta, offset delta, key, value, header count; varints are
+    // zigzag: 1 is -1, 2 is 1
     let good = [12, 0, 0, 0, 1, 1, 0];
     let problem = |body: &[u8], count| {
         let mut walk = records(body, count);
