@@ -23,8 +23,8 @@ pub enum Marker {
     },
 }
 
-/// Why a control batch could not be read. Guessing is no way out: with a missed ABORT, the producer's next committed
-/// records would be dropped.
+/// Why a control batch could not be read. Guessing is no way out: with a missed ABORT, the
+/// producer's next committed records would be dropped.
 #[derive(Debug, thiserror::Error)]
 pub enum MarkerError {
     /// The payload is not what was checksummed.
@@ -53,7 +53,8 @@ pub enum MarkerError {
     },
     /// A control record's key holds version and type, two bytes each.
     #[error(
-        "control batch at offset {offset} has a key of less than 4 bytes; check the source log for corruption"
+        "control batch at offset {offset} has a key of less than 4 bytes; \
+         check the source log for corruption"
     )]
     Key {
         /// Upstream offset of the batch.
@@ -61,7 +62,8 @@ pub enum MarkerError {
     },
 }
 
-/// Reads a control batch's first record; `None` for a data batch, and for one that compaction emptied.
+/// Reads a control batch's first record; `None` for a data batch, and for one that compaction
+/// emptied.
 ///
 /// # Errors
 /// As [`MarkerError`] lists them.
@@ -96,8 +98,8 @@ pub fn marker(batch: &RawBatch) -> Result<Option<Marker>, MarkerError> {
 
 /// The aborted transactions that reach into one partition's part of one Fetch answer.
 ///
-/// Make one for each answer, as Java's `CompletedFetch` does: the broker lists every aborted transaction of the
-/// range again, also one that began before it.
+/// Make one for each answer, as Java's `CompletedFetch` does: the broker lists every aborted
+/// transaction of the range again, also one that began before it.
 #[derive(Clone, Debug, Default)]
 pub struct AbortedTransactions {
     /// (first offset, producer id), ordered; those not yet reached.
@@ -120,8 +122,9 @@ impl AbortedTransactions {
         }
     }
 
-    /// Whether `batch` holds records of an aborted transaction. Ask for every batch of the answer once, in order,
-    /// before [`crate::classify`]: also for batches that are dropped for other reasons, since markers end transactions.
+    /// Whether `batch` holds records of an aborted transaction. Ask for every batch of the answer
+    /// once, in order, before [`crate::classify`]: also for batches that are dropped for other
+    /// reasons, since markers end transactions.
     ///
     /// # Errors
     /// As [`marker`].

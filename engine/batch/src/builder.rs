@@ -6,7 +6,7 @@ use crate::codec::{Codec, CodecError, compress};
 use crate::crc::crc32c_of_batch;
 use crate::header::{BatchHeader, HEADER_BYTES, LOG_OVERHEAD, field};
 use crate::raw::RawBatch;
-use crate::record::Header;
+use crate::record::RecordHeader;
 use crate::varint::{varlong_bytes, write_varlong};
 
 /// Largest batch that the 32-bit length field can state, in bytes before compression.
@@ -69,18 +69,20 @@ impl BatchBuilder {
         HEADER_BYTES + self.plain.len()
     }
 
-    /// Adds a record at the next offset. `timestamp_ms` is -1 for none; headers keep order and duplicates.
+    /// Adds a record at the next offset. `timestamp_ms` is -1 for none; headers keep order and
+    /// duplicates.
     ///
     /// # Errors
-    /// [`BuildError::TooLarge`] if the batch would outgrow its length field; the builder is unchanged then.
+    /// [`BuildError::TooLarge`] if the batch would outgrow its length field; the builder is
+    /// unchanged then.
     pub fn push(
         &mut self,
         timestamp_ms: i64,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &[Header<'_>],
+        headers: &[RecordHeader<'_>],
     ) -> Result<(), BuildError> {
-        let header_bytes = |h: &Header<'_>| field_bytes(Some(h.name)) + field_bytes(h.value);
+        let header_bytes = |h: &RecordHeader<'_>| field_bytes(Some(h.name)) + field_bytes(h.value);
         let header_count = headers.len() as i64;
         let fields_bytes = field_bytes(key)
             + field_bytes(value)
@@ -97,7 +99,8 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// Adds a record whose key, value and headers are encoded already, as [`crate::RecordView`] holds them.
+    /// Adds a record whose key, value and headers are encoded already, as [`crate::RecordView`]
+    /// holds them.
     pub(crate) fn push_fields(
         &mut self,
         attributes: i8,
@@ -146,7 +149,8 @@ impl BatchBuilder {
     /// The finished batch: base offset 0, leader epoch -1, no producer.
     ///
     /// # Errors
-    /// [`BuildError::Empty`] without records, [`BuildError::TooLarge`] or [`BuildError::Codec`] from the codec.
+    /// [`BuildError::Empty`] without records, [`BuildError::TooLarge`] or [`BuildError::Codec`]
+    /// from the codec.
     pub fn build(self) -> Result<RawBatch, BuildError> {
         if self.count == 0 {
             return Err(BuildError::Empty);

@@ -8,16 +8,17 @@ use crate::header::{BatchHeader, TimestampType};
 pub struct TargetRules {
     /// The topic's `message.timestamp.type`. Default: CreateTime.
     pub timestamp_type: TimestampType,
-    /// The topic's `max.message.bytes`; a batch of exactly this size is accepted (row 6). Unit: bytes. Default:
-    /// Kafka's own, 1 MiB and a batch overhead of 12.
+    /// The topic's `max.message.bytes`; a batch of exactly this size is accepted (row 6). Unit:
+    /// bytes. Default: Kafka's own, 1 MiB and a batch overhead of 12.
     pub max_message_bytes: usize,
-    /// The topic's `segment.bytes`, which no batch may exceed (row 7). Unit: bytes. Default: Kafka's own, 1 GiB.
+    /// The topic's `segment.bytes`, which no batch may exceed (row 7). Unit: bytes. Default:
+    /// Kafka's own, 1 GiB.
     pub segment_bytes: usize,
     /// The brokers take zstd: Produce v7 and above (row 23). Default: true.
     pub zstd: bool,
-    /// What a LogAppendTime batch brings to a CreateTime topic: false, the times that the source's consumers saw, as
-    /// MM2 delivers them (needs a re-encode); true, the producers' own times, which the batch still holds (passes).
-    /// Default: false. Row 17.
+    /// What a LogAppendTime batch brings to a CreateTime topic: false, the times that the source's
+    /// consumers saw, as MM2 delivers them (needs a re-encode); true, the producers' own times,
+    /// which the batch still holds (passes). Default: false. Row 17.
     pub restore_create_time: bool,
 }
 
@@ -76,11 +77,20 @@ pub enum DropReason {
     Control,
     /// Compaction removed its last record (row 9).
     Empty,
-    /// Under read_committed: its transaction was aborted. Decided by [`crate::AbortedTransactions`].
+    /// Under read_committed: its transaction was aborted. Decided by
+    /// [`crate::AbortedTransactions`].
     Aborted,
 }
 
 impl DropReason {
+    /// Every reason, to resolve metric handles once.
+    pub const ALL: [Self; 4] = [
+        Self::BelowPosition,
+        Self::Control,
+        Self::Empty,
+        Self::Aborted,
+    ];
+
     /// Stable label for metrics and states.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -108,6 +118,15 @@ pub enum ReencodeReason {
 }
 
 impl ReencodeReason {
+    /// Every reason, to resolve metric handles once.
+    pub const ALL: [Self; 5] = [
+        Self::ResumeInsideBatch,
+        Self::Gap,
+        Self::LogAppendTime,
+        Self::Codec,
+        Self::Oversize,
+    ];
+
     /// Stable label for metrics and states.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -120,12 +139,13 @@ impl ReencodeReason {
     }
 }
 
-/// Judges a batch. `from_offset` is the first offset wanted: a fetch answers with the whole batch around it.
+/// Judges a batch. `from_offset` is the first offset wanted: a fetch answers with the whole batch
+/// around it.
 ///
-/// Total over the rows of `docs/spec/batches.md` 1. What the header does not show passes here and is judged by the
-/// broker's answer: rows 20 and 26 (timestamps out of range, keys missing on a compacted topic). Rows 1, 8 and 27
-/// are about requests and topic names, row 16 about transactions. A batch with several reasons shows the first;
-/// re-encoding settles them all.
+/// Total over the rows of `docs/spec/batches.md` 1. What the header does not show passes here and
+/// is judged by the broker's answer: rows 20 and 26 (timestamps out of range, keys missing on a
+/// compacted topic). Rows 1, 8 and 27 are about requests and topic names, row 16 about
+/// transactions. A batch with several reasons shows the first; re-encoding settles them all.
 pub fn classify(header: &BatchHeader, from_offset: i64, target: &TargetRules) -> Verdict {
     if header.last_offset() < from_offset {
         return Verdict::Drop(DropReason::BelowPosition);
@@ -140,7 +160,8 @@ pub fn classify(header: &BatchHeader, from_offset: i64, target: &TargetRules) ->
         return Verdict::Reencode(ReencodeReason::ResumeInsideBatch);
     }
     if !header.is_dense() {
-        return Verdict::Reencode(ReencodeReason::Gap); // lastOffsetDelta is never patched: row 10b damages logs
+        // never patch lastOffsetDelta instead: that damages the target's log (row 10b)
+        return Verdict::Reencode(ReencodeReason::Gap);
     }
     if target.needs_append_time(header) {
         return Verdict::Reencode(ReencodeReason::LogAppendTime);

@@ -1,8 +1,9 @@
 //! CRC-32C of a batch, and how it changes when only the header does (`docs/spec/batches.md` 2).
 //!
-//! CRCs are linear: for two batches that differ only in the bytes 21..57, the difference of their CRCs is the CRC
-//! of the difference, moved over the bytes that follow. So a patched header gets its CRC from the old one, the
-//! payload is never read, and damage on the way is still found by whoever reads the copy.
+//! CRCs are linear: for two batches that differ only in the bytes 21..57, the difference of their
+//! CRCs is the CRC of the difference, moved over the bytes that follow. So a patched header gets
+//! its CRC from the old one, the payload is never read, and damage on the way is still found by
+//! whoever reads the copy.
 
 use crc_fast::{CrcAlgorithm, Digest, crc32_iscsi};
 
@@ -12,8 +13,9 @@ use crate::header::{BatchHeader, HEADER_BYTES, field};
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 /// The polynomial 1 in the same notation.
 const ONE: u32 = 1 << 31;
-/// Entry k is x^(8 * 2^k) mod P: what a CRC is multiplied by when 2^k bytes follow.
-const POWERS: [u32; 32] = powers();
+/// What a CRC is multiplied by when bytes follow, by the digits of their number in base 256: entry
+/// `[k][d]` is x^(8 * d * 256^k) mod P. Four digits cover the 32-bit length field.
+const POWERS: [[u32; 256]; 4] = powers();
 
 /// CRC of a batch by reading all of it.
 pub(crate) fn crc32c_of_batch(header: &[u8; HEADER_BYTES], body: &[u8]) -> u32 {
@@ -31,14 +33,17 @@ pub(crate) fn crc_after_patch(old: &BatchHeader, new: &[u8; HEADER_BYTES]) -> u3
     old.crc() ^ followed_by(difference, old.total_bytes() - field::COUNT)
 }
 
-/// The contribution of `crc` once `bytes` more bytes follow: `crc * x^(8 * bytes) mod P`.
+/// The contribution of `crc` once `bytes` more bytes follow: `crc * x^(8 * bytes) mod P`. At most
+/// four products, and three below 16 MiB.
 fn followed_by(crc: u32, bytes: usize) -> u32 {
-    let bits = (0..POWERS.len()).map(|bit| bytes >> bit);
-    POWERS
-        .iter()
-        .zip(bits)
-        .filter(|(_, rest)| rest & 1 == 1)
-        .fold(crc, |crc, (power, _)| multiply(*power, crc))
+    let digits = bytes
+        .to_le_bytes()
+        .into_iter()
+        .zip(&POWERS)
+        .filter(|(digit, _)| *digit != 0);
+    digits.fold(crc, |crc, (digit, powers)| {
+        multiply(powers[usize::from(digit)], crc)
+    })
 }
 
 /// Product of two polynomials over GF(2), mod P. Without branches: the bits are random.
@@ -52,11 +57,17 @@ const fn multiply(a: u32, mut b: u32) -> u32 {
     product
 }
 
-const fn powers() -> [u32; 32] {
-    let mut powers = [ONE >> 8; 32];
-    let mut k = 1;
+const fn powers() -> [[u32; 256]; 4] {
+    let mut powers = [[ONE; 256]; 4];
+    let mut step = ONE >> 8; // x^8: one byte
+    let mut k = 0;
     while k < powers.len() {
-        powers[k] = multiply(powers[k - 1], powers[k - 1]);
+        let mut digit = 1;
+        while digit < powers[k].len() {
+            powers[k][digit] = multiply(powers[k][digit - 1], step);
+            digit += 1;
+        }
+        step = multiply(powers[k][255], step);
         k += 1;
     }
     powers

@@ -10,7 +10,8 @@ pub(crate) const LOG_OVERHEAD: usize = 12;
 /// Smallest legal length field of a v2 batch: a header without records.
 pub(crate) const LENGTH_MIN: i32 = 49;
 
-/// Where the fields start. The CRC covers everything from [`field::ATTRIBUTES`] to the end of the batch.
+/// Where the fields start. The CRC covers everything from [`field::ATTRIBUTES`] to the end of the
+/// batch.
 pub(crate) mod field {
     pub(crate) const BASE_OFFSET: usize = 0;
     pub(crate) const LENGTH: usize = 8;
@@ -39,15 +40,18 @@ pub(crate) mod attribute {
 /// Why bytes are not a v2 batch. All but [`BatchError::OldFormat`] mean damaged data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// Fewer bytes than a header; never returned by [`crate::batches`], which takes it for a cut-off tail.
+    /// Fewer bytes than a header; never returned by [`crate::batches`], which takes it for a
+    /// cut-off tail.
     #[error("batch header needs 61 bytes, but only {bytes} are there")]
     Short {
         /// How many bytes there were.
         bytes: usize,
     },
-    /// Message format v0 or v1: brokers refuse it in Produce v3 and above (row 2), so another lane must carry it.
+    /// Message format v0 or v1: brokers refuse it in Produce v3 and above (row 2), so another lane
+    /// must carry it.
     #[error(
-        "batch at offset {base_offset} has the old message format v{magic}; replicate the topic with the record lane"
+        "batch at offset {base_offset} has the old message format v{magic}; \
+         replicate the topic with the record lane"
     )]
     OldFormat {
         /// Offset field of the old message set entry.
@@ -57,7 +61,8 @@ pub enum BatchError {
     },
     /// A magic byte that no Kafka version writes.
     #[error(
-        "batch at offset {base_offset} has unknown magic {magic}; check the source log for corruption"
+        "batch at offset {base_offset} has unknown magic {magic}; \
+         check the source log for corruption"
     )]
     UnknownMagic {
         /// Base offset field.
@@ -67,7 +72,8 @@ pub enum BatchError {
     },
     /// A length field that no batch can have.
     #[error(
-        "batch at offset {base_offset} states an impossible length of {length} bytes; check the source log"
+        "batch at offset {base_offset} states an impossible length of {length} bytes; \
+         check the source log for corruption"
     )]
     Length {
         /// Base offset field.
@@ -77,7 +83,8 @@ pub enum BatchError {
     },
     /// Negative or overflowing offsets, with which a position could run backwards.
     #[error(
-        "batch at offset {base_offset} states an impossible last offset delta of {last_offset_delta}"
+        "batch at offset {base_offset} states an impossible last offset delta of \
+         {last_offset_delta}; check the source log for corruption"
     )]
     Offsets {
         /// Base offset field.
@@ -99,8 +106,9 @@ pub enum TimestampType {
 
 /// A v2 batch header, copied out of the fetched bytes; accessors decode on demand.
 ///
-/// Invariants, checked by [`BatchHeader::parse`]: magic is 2, the length is at least that of a header, and
-/// `0 <= base_offset <= last_offset < i64::MAX`. Nothing else is checked: not the CRC, not the codec, not the count.
+/// Invariants, checked by [`BatchHeader::parse`]: magic is 2, the length is at least that of a
+/// header, and `0 <= base_offset <= last_offset < i64::MAX`. Nothing else is checked: not the CRC,
+/// not the codec, not the count.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct BatchHeader([u8; HEADER_BYTES]);
 
@@ -158,12 +166,14 @@ impl BatchHeader {
         i32::from_be_bytes(self.at::<{ field::LENGTH }, 4>())
     }
 
-    /// Size of the whole batch in bytes, header included; what `max.message.bytes` is compared with (row 6).
+    /// Size of the whole batch in bytes, header included; what `max.message.bytes` is compared with
+    /// (row 6).
     pub fn total_bytes(&self) -> usize {
         usize::try_from(self.length()).unwrap_or(0) + LOG_OVERHEAD
     }
 
-    /// Leader epoch under which the batch was appended; `last_fetched_epoch` of the next Fetch. -1 if unknown.
+    /// Leader epoch under which the batch was appended; `last_fetched_epoch` of the next Fetch. -1
+    /// if unknown.
     pub fn leader_epoch(&self) -> i32 {
         i32::from_be_bytes(self.at::<{ field::LEADER_EPOCH }, 4>())
     }
@@ -209,8 +219,8 @@ impl BatchHeader {
         }
     }
 
-    /// The log cleaner has put a tombstone deadline into [`Self::base_timestamp_ms`] (KIP-534). Record timestamps
-    /// are still relative to that field.
+    /// The log cleaner has put a tombstone deadline into [`Self::base_timestamp_ms`] (KIP-534).
+    /// Record timestamps are still relative to that field.
     pub fn has_delete_horizon(&self) -> bool {
         self.attributes() & attribute::DELETE_HORIZON != 0
     }
@@ -225,7 +235,8 @@ impl BatchHeader {
         i64::from_be_bytes(self.at::<{ field::BASE_TIMESTAMP }, 8>())
     }
 
-    /// Latest timestamp, in milliseconds; the timestamp of every record under LogAppendTime. -1 if there is none.
+    /// Latest timestamp, in milliseconds; the timestamp of every record under LogAppendTime. -1 if
+    /// there is none.
     pub fn max_timestamp_ms(&self) -> i64 {
         i64::from_be_bytes(self.at::<{ field::MAX_TIMESTAMP }, 8>())
     }
@@ -245,7 +256,8 @@ impl BatchHeader {
         i32::from_be_bytes(self.at::<{ field::BASE_SEQUENCE }, 4>())
     }
 
-    /// Stated number of records. 0 for a batch that compaction emptied; a damaged header may say anything.
+    /// Stated number of records. 0 for a batch that compaction emptied; a damaged header may say
+    /// anything.
     pub fn count(&self) -> i32 {
         i32::from_be_bytes(self.at::<{ field::COUNT }, 4>())
     }
@@ -260,12 +272,14 @@ impl BatchHeader {
         self.last_offset() + 1
     }
 
-    /// Every slot still holds its record. Deltas are distinct and within 0..=last, so equality is exact (row 10).
+    /// Every slot still holds its record. Deltas are distinct and within 0..=last, so equality is
+    /// exact (row 10).
     pub fn is_dense(&self) -> bool {
         i64::from(self.count()) == i64::from(self.last_offset_delta()) + 1
     }
 
-    /// `N` bytes at the constant position `AT`; a field outside the header does not compile into a valid read.
+    /// `N` bytes at the constant position `AT`; a field outside the header does not compile into a
+    /// valid read.
     fn at<const AT: usize, const N: usize>(&self) -> [u8; N] {
         const { assert!(AT + N <= HEADER_BYTES) };
         let mut bytes = [0; N];

@@ -10,8 +10,8 @@ const LENGTH_MIN_OLD: i32 = 14;
 
 /// One batch: its header, copied, and its records, a slice of the fetched buffer.
 ///
-/// Invariant: `body.len() == header.total_bytes() - HEADER_BYTES`. A clone costs one reference count; the fetched
-/// buffer stays alive as long as any of its batches.
+/// Invariant: `body.len() == header.total_bytes() - HEADER_BYTES`. A clone costs one reference
+/// count; the fetched buffer stays alive as long as any of its batches.
 #[derive(Clone, Debug)]
 pub struct RawBatch {
     /// The first 61 bytes.
@@ -21,7 +21,8 @@ pub struct RawBatch {
 }
 
 impl RawBatch {
-    /// Whether header and records still are what was checksummed. Reads the whole payload: not for the hot path.
+    /// Whether header and records still are what was checksummed. Reads the whole payload: not for
+    /// the hot path.
     pub fn crc_is_valid(&self) -> bool {
         crc32c_of_batch(self.header.as_bytes(), &self.body) == self.header.crc()
     }
@@ -44,7 +45,8 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Bytes not yet cut into batches; once the iterator has ended without an error, the size of the cut-off tail.
+    /// Bytes not yet cut into batches; once the iterator has ended without an error, the size of
+    /// the cut-off tail.
     pub fn cut_off_bytes(&self) -> usize {
         self.rest.len()
     }

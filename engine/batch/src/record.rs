@@ -1,4 +1,5 @@
-//! Walking the records of a decompressed batch: borrowed slices, nothing copied, every length checked.
+//! Walking the records of a decompressed batch: borrowed slices, nothing copied, every length
+//! checked.
 
 use crate::varint::{read_varint, read_varlong};
 
@@ -44,7 +45,8 @@ pub struct RecordError {
 pub struct RecordView<'a> {
     /// Record attributes, unused by Kafka so far.
     pub attributes: i8,
-    /// Milliseconds relative to the batch's base timestamp. Negative in batches with a delete horizon.
+    /// Milliseconds relative to the batch's base timestamp. Negative in batches with a delete
+    /// horizon.
     pub timestamp_delta_ms: i64,
     /// Offset relative to the batch's base offset.
     pub offset_delta: i32,
@@ -62,14 +64,14 @@ pub struct RecordView<'a> {
 
 impl<'a> RecordView<'a> {
     /// The record's headers in their order, duplicates included.
-    pub fn headers(&self) -> Headers<'a> {
-        Headers { rest: self.headers }
+    pub fn headers(&self) -> RecordHeaders<'a> {
+        RecordHeaders { rest: self.headers }
     }
 }
 
 /// A record header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header<'a> {
+pub struct RecordHeader<'a> {
     /// Name: UTF-8 by Kafka's protocol, which nobody enforces; may be empty and need not be unique.
     pub name: &'a [u8],
     /// Value; `None` is null, not empty.
@@ -78,19 +80,20 @@ pub struct Header<'a> {
 
 /// Iterator over a record's headers.
 #[derive(Clone, Debug)]
-pub struct Headers<'a> {
+pub struct RecordHeaders<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Iterator for Headers<'a> {
-    type Item = Header<'a>;
+impl<'a> Iterator for RecordHeaders<'a> {
+    type Item = RecordHeader<'a>;
 
-    fn next(&mut self) -> Option<Header<'a>> {
+    fn next(&mut self) -> Option<RecordHeader<'a>> {
         header(&mut self.rest).ok() // checked when the record was read: only the end fails
     }
 }
 
-/// Walks the `count` records in `body`, which is decompressed. The last item is an error if bytes are left over.
+/// Walks the `count` records in `body`, which is decompressed. The last item is an error if bytes
+/// are left over.
 pub fn records(body: &[u8], count: i32) -> Records<'_> {
     Records {
         rest: body,
@@ -174,8 +177,8 @@ fn record<'a>(bytes: &mut &'a [u8]) -> Result<RecordView<'a>, RecordProblem> {
     })
 }
 
-fn header<'a>(bytes: &mut &'a [u8]) -> Result<Header<'a>, RecordProblem> {
-    Ok(Header {
+fn header<'a>(bytes: &mut &'a [u8]) -> Result<RecordHeader<'a>, RecordProblem> {
+    Ok(RecordHeader {
         name: required(bytes)?,
         value: nullable(bytes)?,
     })

@@ -3,8 +3,8 @@
 use crate::crc::crc_after_patch;
 use crate::header::{BatchHeader, attribute, field};
 
-/// The producer that a batch is written as. Always ours: a source's own triple would be judged against the
-/// target's state and could be swallowed as a duplicate (row 15).
+/// The producer that a batch is written as. Always ours: a source's own triple would be judged
+/// against the target's state and could be swallowed as a duplicate (row 15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerStamp {
     /// Producer id, or -1 for none.
@@ -13,7 +13,8 @@ pub struct ProducerStamp {
     pub producer_epoch: i16,
     /// Sequence of the batch's first record, or -1; at least 0 with a producer id (row 14).
     pub base_sequence: i32,
-    /// Part of our open transaction. The Produce request must then carry its transactional id (row 13).
+    /// Part of our open transaction. The Produce request must then carry its transactional id (row
+    /// 13).
     pub transactional: bool,
 }
 
@@ -29,9 +30,10 @@ impl ProducerStamp {
 
 /// The header under which a batch goes to the target; the body stays as it is.
 ///
-/// Sets what rows 3, 4, 12 to 15, 17, 24 and 25 of `docs/spec/batches.md` 1 demand: base offset 0, leader epoch -1,
-/// attributes reduced to codec and our own transactional bit, our producer fields. The CRC follows from the old one:
-/// a body that was damaged before stays detectably damaged. Stamping again, as for a resend, is fine.
+/// Sets what rows 3, 4, 12 to 15, 17, 24 and 25 of `docs/spec/batches.md` 1 demand: base offset 0,
+/// leader epoch -1, attributes reduced to codec and our own transactional bit, our producer fields.
+/// The CRC follows from the old one: a body that was damaged before stays detectably damaged.
+/// Stamping again, as for a resend, is fine.
 pub fn stamp(header: &BatchHeader, stamp: ProducerStamp) -> BatchHeader {
     let transactional = if stamp.transactional {
         attribute::TRANSACTIONAL

@@ -1,4 +1,5 @@
-//! Zigzag varints, as in Kafka's `ByteUtils` and Protocol Buffers. Readers take from the front of a slice.
+//! Zigzag varints, as in Kafka's `ByteUtils` and Protocol Buffers. Readers take from the front of a
+//! slice.
 
 use bytes::BufMut;
 
@@ -70,7 +71,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(value in prop_oneof![any::<i64>(), -300..300i64, any::<i32>().prop_map(i64::from)]) {
+        fn what_is_written_reads_back(
+            value in prop_oneof![any::<i64>(), -300..300i64, any::<i32>().prop_map(i64::from)],
+        ) {
             let mut bytes = Vec::new();
             write_varlong(&mut bytes, value);
             prop_assert_eq!(bytes.len(), varlong_bytes(value));

@@ -1,4 +1,5 @@
-//! Log segments of a real broker (Apache Kafka 4.3.1), with what Kafka's own consumer and log dump said about them.
+//! Log segments of a real broker (Apache Kafka 4.3.1), with what Kafka's own consumer and log dump
+//! said about them.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 mod common;
 
 use batch::{
-    BatchBuilder, Codec, Header, ProducerStamp, RawBatch, ReencodeError, TargetRules,
+    BatchBuilder, Codec, ProducerStamp, RawBatch, RecordHeader, ReencodeError, TargetRules,
     TimestampType, Verdict, classify, next_sequence, reencode, stamp,
 };
 use common::{
@@ -92,9 +92,10 @@ proptest! {
     fn what_is_built_reads_back(records in vec(record(), 1..50), codec in codec()) {
         let mut builder = BatchBuilder::new(codec);
         for record in &records {
-            let headers: Vec<_> =
-                record.headers.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect();
-            builder.push(record.timestamp_ms, record.key.as_deref(), record.value.as_deref(), &headers).unwrap();
+            let (key, value) = (record.key.as_deref(), record.value.as_deref());
+            let headers = record.headers.iter().map(|(name, value)| (name, value.as_deref()));
+            let headers: Vec<_> = headers.map(|(name, value)| RecordHeader { name, value }).collect();
+            builder.push(record.timestamp_ms, key, value, &headers).unwrap();
         }
         let plain_bytes = builder.plain_bytes();
         let batch = builder.build().unwrap();
@@ -107,10 +108,14 @@ proptest! {
     #[test]
     fn a_reencode_keeps_every_record_and_is_acceptable(
         source in source(), codec in codec(), limit in prop_oneof![200..4_000usize, Just(1 << 20)],
-        from_delta in -5..70i64, zstd in any::<bool>(), append_target in any::<bool>(), restore in any::<bool>(),
+        from_delta in -5..70i64, zstd in any::<bool>(), restore in any::<bool>(),
+        append_target in any::<bool>(),
     ) {
         let target = TargetRules {
-            timestamp_type: if append_target { TimestampType::LogAppendTime } else { TimestampType::CreateTime },
+            timestamp_type: match append_target {
+                true => TimestampType::LogAppendTime,
+                false => TimestampType::CreateTime,
+            },
             max_message_bytes: limit,
             zstd,
             restore_create_time: restore,
@@ -119,7 +124,8 @@ proptest! {
         let batch = source.encode(codec);
         let from_offset = source.base_offset + from_delta;
         let append_time = source.bits & LOG_APPEND_TIME != 0 && !append_target && !restore;
-        let wanted: Vec<_> = source.records.iter().filter(|record| record.offset >= from_offset).map(|record| Record {
+        let wanted = source.records.iter().filter(|record| record.offset >= from_offset);
+        let wanted: Vec<_> = wanted.map(|record| Record {
             timestamp_ms: if append_time { source.max_timestamp_ms } else { record.timestamp_ms },
             ..record.clone()
         }).collect();
@@ -136,18 +142,18 @@ proptest! {
             assert_acceptable(&piece.batch, limit);
             let expected_codec = if codec == Codec::Zstd && !zstd { Codec::Lz4 } else { codec };
             prop_assert_eq!(piece.batch.header.codec().unwrap(), expected_codec);
-            let offsets: Vec<_> =
-                piece.runs.iter().flat_map(|run| (0..i64::from(run.count)).map(|n| run.upstream_first + n)).collect();
+            let runs = piece.runs.iter().map(|run| (run.upstream_first, i64::from(run.count)));
+            prop_assert!(runs.clone().is_sorted_by(|left, right| left.0 + left.1 < right.0));
+            let offsets: Vec<_> = runs.flat_map(|(first, count)| first..first + count).collect();
             prop_assert_eq!(offsets.len(), read(&piece.batch).len());
-            prop_assert_eq!((piece.upstream_first, piece.upstream_last), (offsets[0], offsets[offsets.len() - 1]));
-            prop_assert!(piece.runs.windows(2).all(|r| r[0].upstream_first + i64::from(r[0].count) < r[1].upstream_first));
+            prop_assert_eq!(Some(&piece.upstream_first), offsets.first());
+            prop_assert_eq!(Some(&piece.upstream_last), offsets.last());
             for (record, offset) in read(&piece.batch).into_iter().zip(offsets) {
                 prop_assert_eq!(Some(&Record { offset, ..record }), wanted.next());
             }
-            if too_large.is_none() {
-                let next = pieces.get(at + 1).map_or(batch.header.next_offset(), |next| next.upstream_first);
-                prop_assert_eq!(piece.upstream_next, next);
-            }
+            let end = too_large.unwrap_or(batch.header.next_offset());
+            let next = pieces.get(at + 1).map_or(end, |next| next.upstream_first);
+            prop_assert_eq!(piece.upstream_next, next);
         }
         prop_assert_eq!(wanted.next().map(|record| record.offset), too_large);
     }

@@ -1,6 +1,8 @@
-//! The table of `docs/spec/batches.md` 1, row by row, with the additions of `docs/spec/real-kafka.md` 4 and 5.
+//! The table of `docs/spec/batches.md` 1, row by row, with the additions of
+//! `docs/spec/real-kafka.md` 4 and 5.
 //!
-//! Row 27 (internal topics) is decided by the topic filter before a batch exists, so it has no test here.
+//! Row 27 (internal topics) is decided by the topic filter before a batch exists, so it has no test
+//! here.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
 
@@ -9,8 +11,8 @@ mod common;
 
 use batch::{
     AbortedTransactions, BatchError, BatchHeader, Codec, DropReason, Marker, OffsetRun,
-    ProducerStamp, RawBatch, ReencodeError, ReencodeReason, TargetRules, TimestampType, Verdict,
-    batches, classify, marker, reencode, stamp,
+    ProducerStamp, RawBatch, RecordProblem, ReencodeError, ReencodeReason, TargetRules,
+    TimestampType, Verdict, batches, classify, marker, records, reencode, stamp,
 };
 use bytes::Bytes;
 use common::{
@@ -215,7 +217,7 @@ fn row_06_a_single_record_too_large_is_named_and_what_precedes_it_is_kept() {
         .flat_map(|p| content(&read(&p.batch)))
         .collect();
     assert_eq!(kept, content(&source.records[..5]));
-    assert_eq!(before.last().unwrap().upstream_last, 14);
+    assert_eq!(before.last().unwrap().upstream_next, 15);
     // the policy "leave it out" goes on behind it
     assert_eq!(
         rewritten_content(&source.encode(Codec::None), 16, &limit),
@@ -250,7 +252,8 @@ fn row_08_total_bytes_is_what_a_batch_adds_to_a_request() {
 
 #[test]
 fn row_09_an_emptied_batch_is_dropped_and_its_offsets_skipped() {
-    // what the cleaner leaves of a live producer: 61 bytes, base timestamp -1, offsets kept (real-kafka.md 5)
+    // what the cleaner leaves of a live producer: 61 bytes, base timestamp -1, offsets kept
+    // (real-kafka.md 5)
     let source = Source {
         last_offset_delta: 4,
         ..Source::new(Vec::new())
@@ -263,7 +266,17 @@ fn row_09_an_emptied_batch_is_dropped_and_its_offsets_skipped() {
     assert_eq!(batch.header.total_bytes(), 61);
     assert_eq!(verdict(&batch), Verdict::Drop(DropReason::Empty));
     assert_eq!(batch.header.next_offset(), 35);
-    assert!(reencode(&batch, 0, &target()).unwrap().is_empty());
+    for codec in Codec::ALL {
+        let emptied = Source {
+            base_offset: 30,
+            ..Source::new(Vec::new())
+        }
+        .encode_body(codec.attributes(), &[]);
+        assert!(
+            reencode(&emptied, 0, &target()).unwrap().is_empty(),
+            "{codec}"
+        );
+    }
 }
 
 #[test]
@@ -786,9 +799,19 @@ fn impossible_headers_are_refused() {
         BatchHeader::parse(&good[..60]).unwrap_err(),
         BatchError::Short { bytes: 60 }
     );
+    let short = [&good[..8], &48i32.to_be_bytes(), &good[12..]].concat();
+    let error = BatchHeader::parse(&short).unwrap_err();
+    assert_eq!(
+        error,
+        BatchError::Length {
+            base_offset: 0,
+            length: 48
+        }
+    );
 }
 
-/// Two producers interleave; one aborts, then commits: only what lies inside the aborted transaction goes.
+/// Two producers interleave; one aborts, then commits: only what lies inside the aborted
+/// transaction goes.
 #[test]
 fn read_committed_drops_aborted_data_until_the_marker() {
     let of = |offsets, producer_id, bits| {
@@ -870,33 +893,97 @@ fn read_committed_an_unreadable_marker_is_an_error_not_a_guess() {
 
 #[test]
 fn labels_are_stable() {
-    let drops = [
-        DropReason::BelowPosition,
-        DropReason::Control,
-        DropReason::Empty,
-        DropReason::Aborted,
-    ];
-    assert_eq!(
-        drops.map(DropReason::as_str),
-        ["below_position", "control", "empty", "aborted"]
-    );
+    let drops = ["below_position", "control", "empty", "aborted"];
+    assert_eq!(DropReason::ALL.map(DropReason::as_str), drops);
     let reasons = [
-        ReencodeReason::ResumeInsideBatch,
-        ReencodeReason::Gap,
-        ReencodeReason::LogAppendTime,
-        ReencodeReason::Codec,
-        ReencodeReason::Oversize,
-    ];
-    let labels = [
         "resume_inside_batch",
         "gap",
         "log_append_time",
         "codec",
         "oversize",
     ];
-    assert_eq!(reasons.map(ReencodeReason::as_str), labels);
+    assert_eq!(ReencodeReason::ALL.map(ReencodeReason::as_str), reasons);
     assert_eq!(
         Codec::ALL.map(Codec::as_str),
         ["none", "gzip", "snappy", "lz4", "zstd"]
+    );
+}
+
+/// Only ABORT ends an aborted transaction, as in Java's `containsAbortMarker`.
+#[test]
+fn read_committed_a_commit_marker_ends_no_aborted_transaction() {
+    let source = Source::dense(3..5).with_bits(TRANSACTIONAL);
+    let data = Source {
+        producer: (1, 0, 0),
+        ..source
+    }
+    .encode(Codec::None);
+    for (kind, still_aborted) in [(1, true), (0, false)] {
+        let mut aborted = AbortedTransactions::new([(1, 0)]);
+        assert!(!aborted.is_aborted(&marker_batch(2, 1, kind)).unwrap());
+        assert_eq!(aborted.is_aborted(&data).unwrap(), still_aborted);
+    }
+}
+
+#[test]
+fn row_06_a_rewritten_batch_may_have_exactly_the_limit() {
+    let batch = Source::dense(0..64).encode(Codec::Lz4);
+    let bytes = reencode(&batch, 1, &target()).unwrap()[0]
+        .batch
+        .header
+        .total_bytes();
+    for (max_message_bytes, pieces) in [(bytes, 1), (bytes - 1, 2)] {
+        let rules = TargetRules {
+            max_message_bytes,
+            ..target()
+        };
+        assert_eq!(reencode(&batch, 1, &rules).unwrap().len(), pieces);
+    }
+}
+
+#[test]
+fn row_11_every_kind_of_malformed_record_is_named() {
+    // length, attributes, timestamp delta, offset delta, key, value, header count; varints are
+    // zigzag: 1 is -1, 2 is 1
+    let good = [12, 0, 0, 0, 1, 1, 0];
+    let problem = |body: &[u8], count| {
+        let mut walk = records(body, count);
+        let error = walk.find_map(Result::err).unwrap();
+        assert!(walk.next().is_none(), "nothing follows an error");
+        (error.index, error.problem)
+    };
+    assert!(records(&good, 1).all(|record| record.is_ok()));
+    assert_eq!(problem(&good, -1), (0, RecordProblem::Count));
+    assert_eq!(problem(&good, 0), (0, RecordProblem::Trailing));
+    assert_eq!(problem(&good, 2), (1, RecordProblem::CutOff));
+    assert_eq!(problem(&good[..6], 1), (0, RecordProblem::CutOff));
+    assert_eq!(
+        problem(&[1, 0, 0, 0, 1, 1, 0], 1),
+        (0, RecordProblem::Length),
+        "a record is never null"
+    );
+    assert_eq!(
+        problem(&[12, 0, 0, 0, 3, 1, 0], 1),
+        (0, RecordProblem::Length),
+        "key of -2 bytes"
+    );
+    assert_eq!(
+        problem(&[12, 0, 0, 0, 1, 1, 1], 1),
+        (0, RecordProblem::Length),
+        "-1 headers"
+    );
+    assert_eq!(
+        problem(&[16, 0, 0, 0, 1, 1, 2, 1, 1], 1),
+        (0, RecordProblem::Length),
+        "a header name is never null"
+    );
+    assert_eq!(
+        problem(&[12, 0, 0, 0, 1, 1, 2], 1),
+        (0, RecordProblem::CutOff),
+        "a header is missing"
+    );
+    assert_eq!(
+        problem(&[14, 0, 0, 0, 1, 1, 0, 0], 1),
+        (0, RecordProblem::Slack)
     );
 }

@@ -4,15 +4,16 @@
 mod common;
 
 use batch::{
-    AbortedTransactions, Codec, CodecError, ProducerStamp, TargetRules, batches, classify,
-    compress, decompress, records, reencode, stamp,
+    AbortedTransactions, Codec, CodecError, ProducerStamp, RecordView, TargetRules, batches,
+    classify, compress, decompress, records, reencode, stamp,
 };
 use bytes::Bytes;
 use common::{Record, Source, TRANSACTIONAL, marker_batch, wire};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Everything that a lane does with fetched bytes; the CRC is made right so that damage gets past it.
+/// Everything that a lane does with fetched bytes; the CRC is made right so that damage gets past
+/// it.
 fn replicate(bytes: Vec<u8>) {
     let mut aborted = AbortedTransactions::new([(4_711, 0), (-5, i64::MIN), (0, i64::MAX)]);
     let mut cutter = batches(&Bytes::from(bytes));
@@ -69,7 +70,8 @@ proptest! {
 
     #[test]
     fn random_bytes_behind_a_plausible_header(
-        mut header in vec(any::<u8>(), 61), body in vec(any::<u8>(), 0..200), count in 0..50u8, plausible in any::<u8>(),
+        mut header in vec(any::<u8>(), 61), body in vec(any::<u8>(), 0..200), count in 0..50u8,
+        plausible in any::<u8>(),
     ) {
         header[8..12].copy_from_slice(&u32::try_from(body.len() + 49).unwrap().to_be_bytes());
         header[16] = 2;
@@ -95,10 +97,13 @@ proptest! {
     }
 
     #[test]
-    fn random_records(body in vec(any::<u8>(), 0..200), count in prop_oneof![0..50i32, any::<i32>()]) {
+    fn random_records(
+        body in vec(any::<u8>(), 0..200), count in prop_oneof![0..50i32, any::<i32>()],
+    ) {
         let mut walk = records(&body, count);
-        let found: usize = walk.by_ref().map(|record| 1 + record.map_or(0, |record| record.headers().count())).sum();
-        prop_assert!(found <= body.len() + 1, "each record and header takes bytes, and one error may follow");
+        let headers = |record: RecordView<'_>| record.headers().count();
+        let found: usize = walk.by_ref().map(|record| 1 + record.map_or(0, headers)).sum();
+        prop_assert!(found <= body.len() + 1, "all take bytes, and one error may follow");
         prop_assert!(walk.next().is_none());
     }
 
@@ -106,8 +111,13 @@ proptest! {
     fn random_compressed_data(
         body in vec(any::<u8>(), 0..300), codec in prop::sample::select(Codec::ALL.to_vec()),
         front in prop::sample::select(vec![
-            &b""[..], b"\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01", b"\x1f\x8b\x08\x00\0\0\0\0\0\x00",
-            b"\x04\x22\x4d\x18\x60\x40\x82", b"\x04\x22\x4d\x18\x40\x70\xdf", b"\x02\x21\x4c\x18", b"\x28\xb5\x2f\xfd",
+            &b""[..],
+            b"\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01",
+            b"\x1f\x8b\x08\x00\0\0\0\0\0\x00", // gzip
+            b"\x04\x22\x4d\x18\x60\x40\x82", // lz4, independent blocks
+            b"\x04\x22\x4d\x18\x40\x70\xdf", // lz4, linked blocks
+            b"\x02\x21\x4c\x18", // lz4, legacy frame
+            b"\x28\xb5\x2f\xfd", // zstd
         ]),
     ) {
         let limit = 1_000;
@@ -165,16 +175,10 @@ fn a_snappy_block_cannot_state_what_it_does_not_hold() {
     );
     for body in [raw, framed] {
         let error = decompress(Codec::Snappy, &body, 128 << 20).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                CodecError::Damaged {
-                    codec: Codec::Snappy,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        let source = std::error::Error::source(&error)
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        assert!(source.contains("cannot reach"), "{error}: {source}");
     }
 }
 

@@ -1,20 +1,23 @@
-//! Snappy as Java's snappy library streams it ("Xerial"): a 16-byte header, then blocks, each behind its length.
+//! Snappy as Java's snappy library streams it ("Xerial"): a 16-byte header, then blocks, each
+//! behind its length.
 //!
-//! Clients other than Java write one raw block without any frame; Java reads that too, and so do we.
+//! Clients other than Java write one raw block without any frame; Java reads that too, and so do
+//! we.
 
 use std::io;
 
 use bytes::BufMut;
 use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 
-/// What a framed stream starts with, and what may stand again between two blocks of appended streams.
+/// What a framed stream starts with, and what may stand again between two blocks of appended
+/// streams.
 const MAGIC: [u8; 8] = *b"\x82SNAPPY\x00";
 /// Magic, then version and lowest compatible version, both 1.
 const STREAM_HEADER: [u8; 16] = *b"\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01";
 /// Plain bytes per block, the Java library's default.
 const BLOCK_BYTES: usize = 32 << 10;
-/// More than a snappy block can expand to per compressed byte (64 bytes from a 3-byte copy): a larger stated length
-/// is damage, found before memory is taken for it.
+/// More than a snappy block can expand to per compressed byte (64 bytes from a 3-byte copy): a
+/// larger stated length is damage, found before memory is taken for it.
 const RATIO_MAX: usize = 64;
 
 /// `None` if more than `limit` bytes would come out.

@@ -1,5 +1,5 @@
-//! Shared by the tests: an encoder of its own, which can write what the crate never would (gaps, foreign bits,
-//! wrong fields), and a reader that turns batches into plain values.
+//! Shared by the tests: an encoder of its own, which can write what the crate never would (gaps,
+//! foreign bits, wrong fields), and a reader that turns batches into plain values.
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![expect(
     clippy::cast_possible_truncation,
@@ -46,7 +46,8 @@ impl Record {
     }
 }
 
-/// A batch as a source broker could hold it. Defaults to dense, CreateTime, from an idempotent producer.
+/// A batch as a source broker could hold it. Defaults to dense, CreateTime, from an idempotent
+/// producer.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) records: Vec<Record>,
@@ -195,8 +196,8 @@ pub(crate) fn read(batch: &RawBatch) -> Vec<Record> {
         .collect()
 }
 
-/// What a broker's validator checks of a batch in a Produce request (`docs/spec/batches.md` 1), and that the header
-/// tells the truth about the records, which a broker would silently repair.
+/// What a broker's validator checks of a batch in a Produce request (`docs/spec/batches.md` 1), and
+/// that the header tells the truth about the records, which a broker would silently repair.
 pub(crate) fn assert_acceptable(batch: &RawBatch, limit: usize) {
     let header = &batch.header;
     let found = read(batch);
