@@ -95,7 +95,7 @@ impl KafkaClient {
     /// its producer id and sequence numbers.
     ///
     /// # Errors
-    /// [`Error::Kafka`] with the first failed delivery; [`Error::Differs`] for a record that librdkafka
+    /// [`Error::Kafka`] with the first failed delivery; [`Error::Impossible`] for a record that librdkafka
     /// would write differently (see [`crate::client`]), before anything is sent.
     pub fn produce_with(
         &self,
@@ -245,7 +245,7 @@ fn write(
     records: &[TestRecord],
 ) -> Result<(), Error> {
     if let Some(record) = records.iter().find(|record| record.timestamp_ms <= 0) {
-        return Err(Error::Differs(format!(
+        return Err(Error::Impossible(format!(
             "librdkafka cannot write this timestamp: {record:?}"
         )));
     }

@@ -45,7 +45,7 @@ pub(super) struct Template {
 pub(super) fn template() -> Result<&'static Template, Error> {
     static TEMPLATE: OnceLock<Result<Template, String>> = OnceLock::new();
     let template = TEMPLATE.get_or_init(|| Template::open().map_err(|e| format!("{e:?}")));
-    template.as_ref().map_err(|e| Error::Differs(e.clone()))
+    template.as_ref().map_err(|e| Error::Earlier(e.clone()))
 }
 
 impl Template {

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use scenarios::kafka::Pair;
 use scenarios::{Error, Product, RealCluster, await_ok};
 
 use flow::{Flow, TOPIC};
@@ -47,10 +48,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Error> {
     println!("starting two Kafka clusters (the first time, Kafka is fetched) ...");
     let start = Instant::now();
-    let (east, west) = (
-        RealCluster::start("east", 1)?,
-        RealCluster::start("west", 1)?,
-    );
+    let Pair { east, west } = Pair::start()?;
     println!(
         "east {} and west {}: up in {:.1?}",
         east.bootstrap(),
@@ -75,7 +73,7 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         for writer in writers {
             writer
                 .join()
-                .map_err(|_| Error::Differs("a writer panicked".to_owned()))??;
+                .map_err(|_| Error::Earlier("a writer panicked".to_owned()))??;
         }
         shown
     })?;
