@@ -65,7 +65,7 @@ pub enum Error {
     #[error("{0}")]
     Impossible(String),
     /// Something that is done once per process failed the first time; the text is that error's.
-    #[error("failed before in this process: {0}")]
+    #[error("{0}")]
     Earlier(String),
 }
 

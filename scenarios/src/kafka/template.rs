@@ -181,7 +181,6 @@ pub(super) fn random_id() -> String {
 fn fingerprint(java: &Path, class_path: &OsString) -> u64 {
     let mut hasher = DefaultHasher::new();
     for path in std::env::split_paths(class_path).chain([java.to_path_buf()]) {
-        let path = fs::canonicalize(&path).unwrap_or(path);
         path.hash(&mut hasher);
         if let Ok(metadata) = fs::metadata(&path) {
             metadata.len().hash(&mut hasher);
