@@ -84,3 +84,25 @@ fn in_use(folder: &Path) -> bool {
     };
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_in_use_while_its_lock_is_held() {
+        let folder = scratch("locked").unwrap();
+        assert!(!in_use(&folder), "no lock file");
+        let held = lock(&folder, LOCK).unwrap();
+        assert!(in_use(&folder));
+        drop(held);
+        assert!(!in_use(&folder), "lock file without a holder");
+    }
+
+    #[test]
+    fn a_process_keeps_its_folder_and_names_never_meet() {
+        let (one, two) = (scratch("same").unwrap(), scratch("same").unwrap());
+        assert_ne!(one, two);
+        assert!(one.parent().is_some_and(in_use));
+    }
+}
