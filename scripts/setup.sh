@@ -21,11 +21,11 @@ java_is_missing() {
     [ "${major:-0}" -lt "$JAVA_AT_LEAST" ]
 }
 
-# The newest of these that apt knows: Debian's default may be too old.
+# The first of these that apt can install: the distribution's default may be too old.
 java_package() {
     local version
-    for version in 25 21 17; do
-        if apt-cache show "openjdk-$version-jre-headless" >/dev/null 2>&1; then
+    for version in 21 17 25; do
+        if apt-cache policy "openjdk-$version-jre-headless" 2>/dev/null | grep 'Candidate: [0-9]' >/dev/null; then
             echo "openjdk-$version-jre-headless"
             return
         fi

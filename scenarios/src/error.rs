@@ -58,9 +58,15 @@ pub enum Error {
         #[source]
         source: rdkafka::error::KafkaError,
     },
-    /// Two topics, or a topic and what should be in it, differ; or a record cannot be written at all.
+    /// Two topics, or a topic and what should be in it, differ; the text says how.
     #[error("{0}")]
     Differs(String),
+    /// What was asked for cannot be done; nothing was sent.
+    #[error("{0}")]
+    Impossible(String),
+    /// Something that is done once per process failed the first time; the text is that error's.
+    #[error("{0}")]
+    Earlier(String),
 }
 
 impl Error {

@@ -5,8 +5,9 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use crate::Error;
+use crate::{Error, await_ok};
 
 /// Name of the file whose lock shows that a folder is in use.
 const LOCK: &str = "lock";
@@ -29,11 +30,18 @@ pub(crate) fn cache() -> Result<PathBuf, Error> {
     Ok(cache)
 }
 
+/// How long another process may hold a lock: a fetch over a slow line is the longest.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1_200);
+
 /// Waits for, and holds until dropped, the lock file `name` in `folder`: test programs run in parallel.
 pub(crate) fn lock(folder: &Path, name: &str) -> Result<File, Error> {
     let path = folder.join(name);
     let file = File::create(&path).map_err(|e| Error::io("create file", &path, e))?;
-    file.lock().map_err(|e| Error::io("lock file", &path, e))?;
+    await_ok(
+        &format!("lock on {}", path.display()),
+        LOCK_PATIENCE,
+        || file.try_lock(),
+    )?;
     Ok(file)
 }
 
@@ -44,7 +52,7 @@ pub(crate) fn scratch(name: &str) -> Result<PathBuf, Error> {
     static OWN: OnceLock<Result<(PathBuf, File), String>> = OnceLock::new();
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let own = OWN.get_or_init(|| own_folder().map_err(|e| format!("{e:?}")));
-    let (own, _) = own.as_ref().map_err(|e| Error::Differs(e.clone()))?;
+    let (own, _) = own.as_ref().map_err(|e| Error::Earlier(e.clone()))?;
     let folder = own.join(format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
     fs::create_dir(&folder).map_err(|e| Error::io("create folder", &folder, e))?;
     Ok(folder)
@@ -75,4 +83,26 @@ fn in_use(folder: &Path) -> bool {
         return false;
     };
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_in_use_while_its_lock_is_held() {
+        let folder = scratch("locked").unwrap();
+        assert!(!in_use(&folder), "no lock file");
+        let held = lock(&folder, LOCK).unwrap();
+        assert!(in_use(&folder));
+        drop(held);
+        assert!(!in_use(&folder), "lock file without a holder");
+    }
+
+    #[test]
+    fn a_process_keeps_its_folder_and_names_never_meet() {
+        let (one, two) = (scratch("same").unwrap(), scratch("same").unwrap());
+        assert_ne!(one, two);
+        assert!(one.parent().is_some_and(in_use));
+    }
 }

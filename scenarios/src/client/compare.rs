@@ -47,6 +47,9 @@ pub fn compare(source: &Contents, target: &Contents) -> Result<(), Error> {
 impl KafkaClient {
     /// Reads `topic` here and `copy` on `target` and compares them; see [`compare`].
     ///
+    /// `isolation` is what the flow reads the source with: MM2's default copies aborted records too, as
+    /// plain ones.
+    ///
     /// # Errors
     /// As [`KafkaClient::read_all`] and [`compare`].
     pub fn check_copy(
@@ -58,7 +61,6 @@ impl KafkaClient {
         patience: Duration,
     ) -> Result<(), Error> {
         let source = self.read_all(topic, isolation, patience)?;
-        // The copy may hold no aborted records, or all of them as plain ones: it is what it is.
         let found = target.read_all(copy, Isolation::ReadCommitted, patience)?;
         compare(&source, &found)
             .map_err(|error| Error::Differs(format!("{topic} -> {copy}: {error}")))

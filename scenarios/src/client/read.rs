@@ -33,8 +33,8 @@ impl KafkaClient {
     /// Checksums are verified. A partition without records is there, with an empty list.
     ///
     /// # Errors
-    /// [`Error::Timeout`] if the ends are not reached within `patience`; [`Error::Kafka`] for an unknown
-    /// topic, a bad checksum or a codec that cannot be read.
+    /// [`Error::Timeout`] if the ends are not reached within `patience`; [`Error::Impossible`] if there is
+    /// no such topic; [`Error::Kafka`] for a bad checksum or a codec that cannot be read.
     pub fn read_all(
         &self,
         topic: &str,
@@ -64,7 +64,7 @@ impl KafkaClient {
             }
         }
         if contents.is_empty() {
-            return Err(Error::Differs(format!("there is no topic {topic}")));
+            return Err(Error::Impossible(format!("there is no topic {topic}")));
         }
         consumer.assign(&assignment).map_err(what())?;
         while !unfinished.is_empty() {

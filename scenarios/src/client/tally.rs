@@ -96,8 +96,11 @@ pub fn tally(contents: &Contents, expected: Range<u64>) -> Tally {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::client::{ReadRecord, numbered};
+    use crate::client::{ReadRecord, compare, numbered};
 
     fn contents(ids: &[u64]) -> Contents {
         let record = |id: u64| numbered(id..id + 1, 1, 4).remove(0);
@@ -120,5 +123,33 @@ mod tests {
             "2 found, 1 lost, 2 doubled, 1 out of order, 1 foreign, first lost 7, first doubled 6";
         assert_eq!(found.to_string(), text);
         assert!(!found.is_exact());
+    }
+
+    proptest! {
+        /// Holds against the plainest way of counting, whatever a flow may do to the records.
+        #[test]
+        fn agrees_with_plain_counting(ids in vec(0_u64..30, 0..60)) {
+            let counts = |id: u64| ids.iter().filter(|&&other| other == id).count() as u64;
+            let found = tally(&contents(&ids), 0..20);
+            prop_assert_eq!(found.lost, (0..20).filter(|&id| counts(id) == 0).count() as u64);
+            prop_assert_eq!(found.doubled, (0..20).map(|id| counts(id).saturating_sub(1)).sum::<u64>());
+            prop_assert_eq!(found.foreign, (20..30).map(counts).sum::<u64>());
+            prop_assert_eq!(found.found + found.lost, 20);
+            let own: Vec<u64> = ids.iter().copied().filter(|&id| id < 20).collect();
+            let sorted_and_unique = own.windows(2).all(|pair| pair[0] < pair[1]);
+            prop_assert!(!sorted_and_unique || found.disordered == 0);
+            let exact = ids == (0..20).collect::<Vec<_>>();
+            prop_assert_eq!(found.is_exact(), exact);
+        }
+
+        /// Equal only if equal: the judge of every other test must not be generous.
+        #[test]
+        fn compare_is_equality(
+            source in vec(0_u64..4, 0..6),
+            target in vec(0_u64..4, 0..6),
+        ) {
+            let verdict = compare(&contents(&source), &contents(&target));
+            prop_assert_eq!(verdict.is_ok(), source == target);
+        }
     }
 }

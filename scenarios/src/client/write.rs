@@ -1,28 +1,21 @@
-//! Writing records, with every delivery checked.
+//! Writing records: options, plain writes and transactions.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, Producer};
 
 use super::record::TestRecord;
 use super::{KafkaClient, config};
 use crate::Error;
 use crate::error::refused;
 
-/// How long all records of one call may take to be acknowledged.
-const DELIVERY_PATIENCE: Duration = Duration::from_secs(120);
+mod delivery;
 
-/// How long to wait for room when librdkafka's queue is full, before trying again.
-const FULL_QUEUE_WAIT: Duration = Duration::from_millis(50);
+use delivery::{DELIVERY_PATIENCE, Deliveries, write};
 
-/// Longest wait for one round of delivery reports.
-const REPORT_WAIT: Duration = Duration::from_millis(10);
+/// The producers that a client keeps, by what they were made for.
+pub(super) type Producers = Mutex<HashMap<WriteOptions, BaseProducer<Deliveries>>>;
 
 /// Compression of record batches (`compression.type`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -95,7 +88,7 @@ impl KafkaClient {
     /// its producer id and sequence numbers.
     ///
     /// # Errors
-    /// [`Error::Kafka`] with the first failed delivery; [`Error::Differs`] for a record that librdkafka
+    /// [`Error::Kafka`] with the first failed delivery; [`Error::Impossible`] for a record that librdkafka
     /// would write differently (see [`crate::client`]), before anything is sent.
     pub fn produce_with(
         &self,
@@ -209,101 +202,4 @@ impl TransactionalWriter {
             .abort_transaction(DELIVERY_PATIENCE)
             .map_err(refused("abort"))
     }
-}
-
-/// The producers that a client keeps, by what they were made for.
-pub(super) type Producers = Mutex<HashMap<WriteOptions, BaseProducer<Deliveries>>>;
-
-/// Counts the deliveries of one producer.
-#[derive(Default)]
-pub(super) struct Deliveries {
-    stored: AtomicUsize,
-    failed: Mutex<Option<KafkaError>>,
-}
-
-impl ClientContext for Deliveries {}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        match result {
-            Ok(_) => {
-                self.stored.fetch_add(1, Ordering::Relaxed);
-            }
-            Err((error, _)) => {
-                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-                failed.get_or_insert_with(|| error.clone());
-            }
-        }
-    }
-}
-
-fn write(
-    producer: &BaseProducer<Deliveries>,
-    topic: &str,
-    records: &[TestRecord],
-) -> Result<(), Error> {
-    if let Some(record) = records.iter().find(|record| record.timestamp_ms <= 0) {
-        return Err(Error::Differs(format!(
-            "librdkafka cannot write this timestamp: {record:?}"
-        )));
-    }
-    let what = || refused(format!("write {} records to topic {topic}", records.len()));
-    let deliveries = producer.context();
-    let before = deliveries.stored.load(Ordering::Relaxed);
-    for record in records {
-        let mut message = BaseRecord::<[u8], [u8]>::to(topic)
-            .partition(record.partition)
-            .timestamp(record.timestamp_ms)
-            .headers(headers(record));
-        message.key = record.key.as_deref();
-        message.payload = record.value.as_deref();
-        loop {
-            match producer.send(message) {
-                Ok(()) => break,
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
-                    message = refused;
-                    producer.poll(FULL_QUEUE_WAIT);
-                }
-                Err((error, _)) => return Err(what()(error)),
-            }
-        }
-    }
-    let end = Instant::now() + DELIVERY_PATIENCE;
-    while producer.in_flight_count() > 0 {
-        // Not `flush`, which looks once in 100 ms only.
-        producer.poll(REPORT_WAIT);
-        if Instant::now() >= end {
-            return Err(what()(KafkaError::Flush(
-                RDKafkaErrorCode::OperationTimedOut,
-            )));
-        }
-    }
-    let failed = deliveries
-        .failed
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    if let Some(error) = failed {
-        return Err(what()(error));
-    }
-    let stored = deliveries.stored.load(Ordering::Relaxed) - before;
-    if stored == records.len() {
-        return Ok(());
-    }
-    Err(Error::Differs(format!(
-        "{stored} of {} records reported as stored",
-        records.len()
-    )))
-}
-
-fn headers(record: &TestRecord) -> OwnedHeaders {
-    let empty = OwnedHeaders::new_with_capacity(record.headers.len());
-    record.headers.iter().fold(empty, |headers, (key, value)| {
-        headers.insert(Header {
-            key,
-            value: value.as_deref(),
-        })
-    })
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ const METADATA_PATIENCE: Duration = Duration::from_secs(2);
 /// another (a second call waits), except that [`Broker::kill`] during a start waits for the start.
 #[derive(Debug)]
 pub struct Broker {
+    name: String,
     node_id: u32,
     port: u16,
     template: &'static Template,
@@ -41,10 +42,11 @@ pub struct Broker {
 
 impl Broker {
     pub(super) fn new(
+        name: String,
         node_id: u32,
         port: u16,
         template: &'static Template,
-        folder: &std::path::Path,
+        folder: &Path,
         properties: &str,
     ) -> Result<Self, Error> {
         let file = folder.join(format!("node-{node_id}.properties"));
@@ -52,6 +54,7 @@ impl Broker {
         let log = folder.join(format!("node-{node_id}.log"));
         let process = Mutex::new(None);
         Ok(Self {
+            name,
             node_id,
             port,
             template,
@@ -59,6 +62,11 @@ impl Broker {
             log,
             process,
         })
+    }
+
+    /// Its cluster's alias and its node id, as errors and logs show it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Kafka's node id: 1 for the first broker.
@@ -107,7 +115,7 @@ impl Broker {
     /// [`Error::Exited`] with the end of its log, or [`Error::Timeout`].
     pub fn start(&self) -> Result<(), Error> {
         self.launch()?;
-        self.await_ready()
+        self.await_ready(&[self.node_id])
     }
 
     /// [`Broker::stop`], then [`Broker::start`].
@@ -155,20 +163,14 @@ impl Broker {
         }
         let mut command = self.template.java("kafka.Kafka");
         command.arg(&self.properties);
-        *process = Some(Process::spawn(
-            &format!("node {}", self.node_id),
-            command,
-            &self.log,
-        )?);
+        *process = Some(Process::spawn(&self.name, command, &self.log)?);
         Ok(())
     }
 
-    /// Waits until this broker itself answers Metadata and lists itself.
-    pub(super) fn await_ready(&self) -> Result<(), Error> {
+    /// Waits until this broker itself answers Metadata and lists the brokers `node_ids`.
+    pub(super) fn await_ready(&self, node_ids: &[u32]) -> Result<(), Error> {
         match self.process().as_mut() {
-            Some(process) => {
-                await_listed(&self.bootstrap(), &[self.node_id], process, START_PATIENCE)
-            }
+            Some(process) => await_listed(&self.bootstrap(), node_ids, process, START_PATIENCE),
             None => Ok(()),
         }
     }
@@ -185,9 +187,11 @@ impl Broker {
     }
 }
 
-/// True if the log says that somebody else has the port: worth another attempt with other ports.
-pub(super) fn is_port_taken(log: &str) -> bool {
-    log.contains("Address already in use") || log.contains("BindException")
+/// True if a node's log says that somebody else has its port: worth another attempt with other ports.
+/// Stack traces follow, so the end of the log is not enough.
+pub(super) fn is_port_taken(log: &Path) -> bool {
+    let bytes = fs::read(log).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).contains("Address already in use")
 }
 
 /// Waits until the node at `bootstrap` answers Metadata and lists the brokers `node_ids`.

@@ -53,8 +53,8 @@ impl RealCluster {
         let mut attempt = 1;
         loop {
             match Self::start_once(alias, brokers.max(1), &extra) {
-                Err(Error::Exited { tail, .. })
-                    if is_port_taken(&tail) && attempt < START_ATTEMPTS =>
+                Err(Error::Exited { log, .. })
+                    if is_port_taken(&log) && attempt < START_ATTEMPTS =>
                 {
                     attempt += 1;
                 }
@@ -69,6 +69,7 @@ impl RealCluster {
         let controller_port = Port::reserve()?;
         let combined = brokers == 1;
         let plan = Plan {
+            alias,
             template,
             folder: &folder,
             cluster_id: &random_id(),
@@ -105,8 +106,9 @@ impl RealCluster {
         for node in cluster.controller.iter().chain(&cluster.brokers) {
             node.launch()?;
         }
+        let node_ids: Vec<u32> = cluster.brokers.iter().map(Broker::node_id).collect();
         for broker in &cluster.brokers {
-            broker.await_ready()?;
+            broker.await_ready(&node_ids)?;
         }
         Ok(cluster)
     }
@@ -139,13 +141,16 @@ impl RealCluster {
     ///
     /// # Panics
     /// If the cluster was not started with so many brokers.
+    #[expect(clippy::panic, reason = "the number stands in the test's own source")]
     pub fn broker(&self, node_id: u32) -> &Broker {
-        let broker = self
+        let Some(broker) = self
             .brokers
             .iter()
-            .find(|broker| broker.node_id() == node_id);
-        assert!(broker.is_some(), "{} has no broker {node_id}", self.alias);
-        broker.unwrap_or(&self.brokers[0])
+            .find(|broker| broker.node_id() == node_id)
+        else {
+            panic!("{} has no broker {node_id}", self.alias)
+        };
+        broker
     }
 
     /// A client of this cluster.
@@ -159,12 +164,7 @@ impl RealCluster {
     /// Prints the end of every node's log to standard error.
     pub fn dump_logs(&self) {
         for node in self.controller.iter().chain(&self.brokers) {
-            eprintln!(
-                "--- {} node {} ---\n{}",
-                self.alias,
-                node.node_id(),
-                node.log_tail()
-            );
+            eprintln!("--- {} ---\n{}", node.name(), node.log_tail());
         }
     }
 }
@@ -179,6 +179,7 @@ impl Drop for RealCluster {
 
 /// What all nodes of a cluster have in common while it is laid out.
 struct Plan<'a> {
+    alias: &'a str,
     template: &'static Template,
     folder: &'a Path,
     cluster_id: &'a str,
@@ -200,7 +201,9 @@ impl Plan<'_> {
             data: &data,
             extra: self.extra,
         };
+        let name = format!("{} node {node_id}", self.alias);
         Broker::new(
+            name,
             node_id,
             port,
             self.template,

@@ -29,23 +29,29 @@ pub struct SharedPair(&'static Pair);
 /// As [`RealCluster::start`]; the same error for every test of the process.
 pub fn shared_pair() -> Result<SharedPair, Error> {
     static PAIR: OnceLock<Result<Pair, String>> = OnceLock::new();
-    let pair = PAIR.get_or_init(|| start().map_err(|e| format!("{e:?}")));
+    let pair = PAIR.get_or_init(|| Pair::start().map_err(|e| format!("{e:?}")));
     pair.as_ref()
         .map(SharedPair)
-        .map_err(|e| Error::Differs(e.clone()))
+        .map_err(|e| Error::Earlier(e.clone()))
 }
 
-fn start() -> Result<Pair, Error> {
-    let (east, west) = thread::scope(|scope| {
-        let east = scope.spawn(|| RealCluster::start("east", 1));
-        let west = RealCluster::start("west", 1);
-        (east.join(), west)
-    });
-    let east = east.unwrap_or_else(|_| Err(Error::Differs("starting east panicked".to_owned())));
-    Ok(Pair {
-        east: east?,
-        west: west?,
-    })
+impl Pair {
+    /// Starts two clusters of one broker each, at the same time.
+    ///
+    /// # Errors
+    /// As [`RealCluster::start`].
+    pub fn start() -> Result<Self, Error> {
+        let (east, west) = thread::scope(|scope| {
+            let east = scope.spawn(|| RealCluster::start("east", 1));
+            let west = RealCluster::start("west", 1);
+            (east.join(), west)
+        });
+        let panicked = |_| Err(Error::Earlier("starting east panicked".to_owned()));
+        Ok(Self {
+            east: east.unwrap_or_else(panicked)?,
+            west: west?,
+        })
+    }
 }
 
 impl Deref for SharedPair {

@@ -45,7 +45,7 @@ pub(super) struct Template {
 pub(super) fn template() -> Result<&'static Template, Error> {
     static TEMPLATE: OnceLock<Result<Template, String>> = OnceLock::new();
     let template = TEMPLATE.get_or_init(|| Template::open().map_err(|e| format!("{e:?}")));
-    template.as_ref().map_err(|e| Error::Differs(e.clone()))
+    template.as_ref().map_err(|e| Error::Earlier(e.clone()))
 }
 
 impl Template {
@@ -181,7 +181,6 @@ pub(super) fn random_id() -> String {
 fn fingerprint(java: &Path, class_path: &OsString) -> u64 {
     let mut hasher = DefaultHasher::new();
     for path in std::env::split_paths(class_path).chain([java.to_path_buf()]) {
-        let path = fs::canonicalize(&path).unwrap_or(path);
         path.hash(&mut hasher);
         if let Ok(metadata) = fs::metadata(&path) {
             metadata.len().hash(&mut hasher);
