@@ -56,7 +56,7 @@ impl PatternList {
         if items.is_empty() {
             return Ok(Self { items, regex: None });
         }
-        let joined = unquote(&items.join("|"));
+        let joined = to_rust(&items.join("|"));
         // Compiled bare first: with the group around it, `a)|(b` would pass. `\z` and not `$`,
         // which could also stand before a last line feed.
         let regex = compile(&joined).and_then(|_| compile(&format!(r"\A(?:{joined})\z")));
@@ -100,7 +100,7 @@ fn compile(pattern: &str) -> Result<Regex, fancy_regex::Error> {
 fn blame(items: &[String], error: &fancy_regex::Error) -> PatternError {
     let broken = items
         .iter()
-        .find_map(|item| Some((item, compile(&unquote(item)).err()?)));
+        .find_map(|item| Some((item, compile(&to_rust(item)).err()?)));
     match broken {
         Some((item, error)) => PatternError {
             item: item.clone(),
@@ -123,8 +123,9 @@ fn one_line(error: &fancy_regex::Error) -> String {
         .to_owned()
 }
 
-/// Writes Java's `\Q...\E` quotation with backslashes; an open end quotes the rest.
-fn unquote(pattern: &str) -> String {
+/// Writes what only Java knows in other words: `\Q...\E` quotation (an open end quotes the rest),
+/// and `\h`, horizontal white space, which other dialects read as a hexadecimal digit.
+fn to_rust(pattern: &str) -> String {
     let mut plain = String::with_capacity(pattern.len());
     let mut chars = pattern.chars();
     while let Some(c) = chars.next() {
@@ -139,6 +140,8 @@ fn unquote(pattern: &str) -> String {
                 plain.push_str(&fancy_regex::escape(quoted));
                 chars = after.chars();
             }
+            Some('h') => plain.push_str(r"[ \t]"),
+            Some('H') => plain.push_str(r"[^ \t]"),
             Some(escaped) => plain.extend(['\\', escaped]),
             None => plain.push('\\'),
         }
@@ -294,6 +297,7 @@ mod tests {
             ("b", "ab"),
             ("a$", "a\n"),
             (r"\Qa.b\E", "axb"),
+            (r"\h[\h]", "ab"),
             (r"orders(?!\.internal).*", "orders.internal"),
             ("a*+a", "aaa"),
         ] {

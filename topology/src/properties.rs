@@ -221,7 +221,10 @@ impl LogicalLines {
                 text.pop();
                 (skip_blanks, continued, after_backslash) = (true, true, false);
                 if self.chars.peek().is_none() {
-                    return Some((start, text));
+                    return Some((start, text)); // Java makes an entry even of an empty rest
+                }
+                if c == '\r' && self.chars.peek() == Some(&'\n') {
+                    self.next_char();
                 }
             } else {
                 return Some((start, text));
@@ -236,13 +239,10 @@ impl LogicalLines {
         Some((start, text))
     }
 
-    /// The next character; `\r\n` comes as one `\n`. Counts the line after its end was read.
+    /// The next character. A line is counted when its end was read, `\r\n` at its `\n`.
     fn next_char(&mut self) -> Option<char> {
         let c = self.chars.next()?;
-        if c == '\r' && self.chars.peek() == Some(&'\n') {
-            return self.next_char();
-        }
-        if matches!(c, '\n' | '\r') {
+        if c == '\n' || (c == '\r' && self.chars.peek() != Some(&'\n')) {
             self.line += 1;
         }
         Some(c)
@@ -318,6 +318,9 @@ mod tests {
     /// `None` is its IllegalArgumentException.
     #[rustfmt::skip]
     const JDK: &[(&str, Expected)] = &[
+        ("\\\u{d}\u{a}", Some(&[])),
+        ("\\\u{a}", Some(&[("", "")])),
+        ("\\\u{d}", Some(&[("", "")])),
         ("a=b", Some(&[("a", "b")])),
         ("a = b ", Some(&[("a", "b ")])),
         ("a:b", Some(&[("a", "b")])),

@@ -10,6 +10,8 @@ use super::keys::{
 };
 use crate::alias::FlowId;
 
+const CLIENT_PREFIXES: [&str; 3] = ["consumer.", "producer.", "admin."];
+
 /// A key of the file without effect. Shown as `key (line 3): hint`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyReport {
@@ -136,7 +138,8 @@ fn of_cluster(mirror: &MirrorProperties, key: &str) -> Fate {
     if find(CLIENT_KEYS, key).is_some() {
         return Fate::Ignored; // the worker's own clients
     }
-    if connector_key(key).is_some() || find(FLOW_ONLY_KEYS, key).is_some() {
+    let of_client = CLIENT_PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+    if !of_client && (connector_key(key).is_some() || find(FLOW_ONLY_KEYS, key).is_some()) {
         let flow = example(mirror);
         return Fate::Unknown(Some(format!(
             "has no effect for a cluster; write `{flow}.{key}`"
@@ -181,8 +184,7 @@ fn of_flow(mirror: &MirrorProperties, flow: &FlowId, key: &str, value: &str) -> 
 
 /// A setting behind `consumer.`, `producer.` or `admin.`.
 fn of_client(key: &str) -> Option<Use> {
-    let prefixes = ["consumer.", "producer.", "admin."];
-    let setting = prefixes
+    let setting = CLIENT_PREFIXES
         .iter()
         .find_map(|prefix| key.strip_prefix(prefix))?;
     common_client_key(setting).or_else(|| find(CLIENT_KEYS, setting))
