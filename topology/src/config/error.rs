@@ -215,9 +215,21 @@ pub(crate) fn is_secret(key: &str) -> bool {
 pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
-    /// Adds an error that is not there yet: a bad top-level value is found once per flow.
+    /// Adds an error that is not there yet: a bad top-level value is found once per flow. Of
+    /// several complaints about one value the first is enough.
     pub(crate) fn push(&mut self, error: ConfigError) {
-        if !self.0.contains(&error) {
+        let value_at = |error: &ConfigError| match error {
+            ConfigError::InvalidValue { at, .. } | ConfigError::Unsupported { at, .. } => {
+                Some(at.clone())
+            }
+            _ => None,
+        };
+        let at = value_at(&error);
+        let is_same = |known: &ConfigError| {
+            *known == error
+                || (at.as_ref().is_some_and(|at| at.line.is_some()) && value_at(known) == at)
+        };
+        if !self.0.iter().any(is_same) {
             self.0.push(error);
         }
     }

@@ -1,9 +1,15 @@
 //! One replication flow, typed and checked.
 
+mod checks;
+mod clients;
+
 use std::time::Duration;
 
-use super::client::{ClientKind, ClientOwner, Side, client_properties};
-use super::derive::{BYTE_ARRAY_CONVERTER, Connector, MirrorProperties};
+use self::checks::{check_aliases, check_plaintext, check_supported};
+pub use self::clients::{AutoOffsetReset, IsolationLevel};
+use self::clients::{Clients, auto_offset_reset, isolation_level};
+
+use super::derive::{Connector, MirrorProperties};
 use super::error::{ConfigError, ConfigErrors, KeyAt};
 use super::host::{HostPort, bootstrap_servers};
 use super::{keys, value};
@@ -40,29 +46,6 @@ pub struct ClusterConfig {
     /// `client.id` of everything else. Default:
     /// `S->T|MirrorSourceConnector|replication-source-admin` or `...-target-admin`.
     pub admin_client_id: String,
-}
-
-/// What a consumer sees of transactions. MM2: `isolation.level` of the source consumer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum IsolationLevel {
-    /// Every record, those of aborted transactions included.
-    #[default]
-    ReadUncommitted,
-    /// Only records of committed transactions.
-    ReadCommitted,
-}
-
-/// Where a partition without a stored position starts. MM2: `auto.offset.reset` of the source
-/// consumer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AutoOffsetReset {
-    /// At the first record that the source still has.
-    #[default]
-    Earliest,
-    /// At the end.
-    Latest,
-    /// Nowhere: the partition fails.
-    None,
 }
 
 /// The names of the three connectors that MM2 would run for the flow. They are part of stored
@@ -155,11 +138,7 @@ impl FlowConfig {
         check_aliases(mirror, id, &connector, errors);
 
         let clients = Clients::of(&connector, &worker);
-        let source_needed = replication_enabled.then_some(&clients.consumer);
-        for client in [Some(&clients.producer), source_needed]
-            .into_iter()
-            .flatten()
-        {
+        for client in clients.used(replication_enabled) {
             errors.take(check_plaintext(client));
         }
         let source_servers = errors.read(bootstrap_servers(&clients.consumer));
@@ -294,50 +273,6 @@ impl ConfigErrors {
     }
 }
 
-/// The effective properties of the clients that the flow uses.
-struct Clients {
-    consumer: Properties,
-    source_admin: Properties,
-    target_admin: Properties,
-    producer: Properties,
-}
-
-impl Clients {
-    fn of(connector: &Properties, worker: &Properties) -> Self {
-        let task = ClientOwner::Task(Some(0));
-        let admin = |side, role| {
-            client_properties(
-                connector,
-                ClientKind::Admin,
-                side,
-                ClientOwner::Connector,
-                role,
-            )
-        };
-        // Records are written by the worker's producer (docs/spec/mm2.md 1.4, "replicating
-        // producer"), not by a client of the connector.
-        let mut producer = Properties::default();
-        producer.copy("bootstrap.servers", worker, "bootstrap.servers");
-        producer.copy("security.protocol", worker, "security.protocol");
-        producer.extend(worker.stripped("producer."));
-        producer.extend(connector.stripped("producer.override."));
-        let name = connector.get("name").unwrap_or_default();
-        producer.insert_default("client.id", format!("connector-producer-{name}-0"));
-        Self {
-            consumer: client_properties(
-                connector,
-                ClientKind::Consumer,
-                Side::Source,
-                task,
-                "replication-consumer",
-            ),
-            source_admin: admin(Side::Source, "replication-source-admin"),
-            target_admin: admin(Side::Target, "replication-target-admin"),
-            producer,
-        }
-    }
-}
-
 fn text(properties: &Properties, key: &str) -> String {
     properties
         .get(key)
@@ -393,121 +328,5 @@ fn patterns(
             });
             PatternList::default()
         }
-    }
-}
-
-fn isolation_level(consumer: &Properties) -> Result<IsolationLevel, ConfigError> {
-    const KEY: &str = "isolation.level";
-    match consumer.get(KEY).map(value::trim) {
-        None | Some("read_uncommitted") => Ok(IsolationLevel::ReadUncommitted),
-        Some("read_committed") => Ok(IsolationLevel::ReadCommitted),
-        Some(_) => {
-            let expected = "write read_uncommitted or read_committed";
-            Err(ConfigError::invalid(consumer, KEY, expected))
-        }
-    }
-}
-
-fn auto_offset_reset(consumer: &Properties) -> Result<AutoOffsetReset, ConfigError> {
-    const KEY: &str = "auto.offset.reset";
-    match consumer.get(KEY).map(value::trim) {
-        None | Some("earliest") => Ok(AutoOffsetReset::Earliest),
-        Some("latest") => Ok(AutoOffsetReset::Latest),
-        Some("none") => Ok(AutoOffsetReset::None),
-        Some(duration) if duration.starts_with("by_duration:") => Err(ConfigError::unsupported(
-            consumer,
-            KEY,
-            "earliest, latest and none",
-        )),
-        Some(_) => Err(ConfigError::invalid(
-            consumer,
-            KEY,
-            "write earliest, latest or none",
-        )),
-    }
-}
-
-fn check_plaintext(client: &Properties) -> Result<(), ConfigError> {
-    const KEY: &str = "security.protocol";
-    match client.get(KEY).map(value::trim) {
-        Some(protocol) if !protocol.eq_ignore_ascii_case("PLAINTEXT") => {
-            Err(ConfigError::unsupported(client, KEY, "PLAINTEXT"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The aliases are part of topic names, and a connector's own alias keys must agree with the flow:
-/// MM2 would run every flow under the one name (docs/spec/mm2.md 1.4, "Never set them").
-fn check_aliases(
-    mirror: &MirrorProperties,
-    id: &FlowId,
-    connector: &Properties,
-    errors: &mut ConfigErrors,
-) {
-    if !id.source.is_legal_in_topics() {
-        errors.push(ConfigError::Alias {
-            alias: id.source.clone(),
-            at: KeyAt::of(mirror.raw(), "clusters"),
-            problem: "becomes part of topic names; use letters, digits, `.`, `_` and `-` only",
-        });
-    }
-    for (key, alias) in [
-        ("source.cluster.alias", &id.source),
-        ("target.cluster.alias", &id.target),
-    ] {
-        if connector.get(key) != Some(alias.as_str()) {
-            let expected = "remove it; each flow takes its aliases from its name";
-            errors.push(ConfigError::invalid(connector, key, expected));
-        }
-    }
-}
-
-/// Refuses what would silently copy something else than was asked for.
-fn check_supported(connector: &Properties, worker: &Properties, errors: &mut ConfigErrors) {
-    const FILTERS: [(&str, &str); 2] = [
-        (
-            "topic.filter.class",
-            "org.apache.kafka.connect.mirror.DefaultTopicFilter",
-        ),
-        (
-            "config.property.filter.class",
-            "org.apache.kafka.connect.mirror.DefaultConfigPropertyFilter",
-        ),
-    ];
-    const CONVERTERS: [&str; 3] = ["key.converter", "value.converter", "header.converter"];
-    let mut check = |properties: &Properties, key: &str, only: &str| {
-        if properties
-            .get(key)
-            .is_some_and(|class| value::trim(class) != only)
-        {
-            let supported = if only.is_empty() { "none at all" } else { only };
-            errors.push(ConfigError::unsupported(properties, key, supported));
-        }
-    };
-    for (key, class) in FILTERS {
-        check(connector, key, class);
-    }
-    for key in CONVERTERS {
-        let properties = if connector.contains(key) {
-            connector
-        } else {
-            worker
-        };
-        check(properties, key, BYTE_ARRAY_CONVERTER);
-    }
-    for key in ["transforms", "predicates"] {
-        check(connector, key, "");
-    }
-    const LOCATION: &str = "offset-syncs.topic.location";
-    if connector
-        .get(LOCATION)
-        .is_some_and(|text| !matches!(value::trim(text), "source" | "target"))
-    {
-        errors.push(ConfigError::invalid(
-            connector,
-            LOCATION,
-            "write source or target",
-        ));
     }
 }
