@@ -215,11 +215,9 @@ impl ReplicationPolicy {
         false
     }
 
-    /// Whether names alone can tell that a record passed `cluster`.
+    /// Whether this alias can be read back from a name that it was put before.
     pub(crate) fn recognises(&self, cluster: &ClusterAlias) -> bool {
-        self.kind == PolicyKind::Default
-            && !self.separator.is_empty()
-            && !cluster.as_str().contains(&self.separator)
+        !self.separator.is_empty() && !cluster.as_str().contains(&self.separator)
     }
 
     /// Whether the copy of `topic` has the same name. A name that ends with `heartbeats` counts

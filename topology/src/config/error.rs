@@ -115,8 +115,9 @@ pub enum ConfigError {
     #[error(
         "flows {} would copy the same records round and round, because their replication policies \
          leave no alias in the topic names to stop at; use DefaultReplicationPolicy with one \
-         separator that is in no alias, disable one of the flows, or list `topics` by plain names \
-         of which none is in all of the flows",
+         separator that is in no alias, disable one of the flows, or choose their `topics` so that no \
+         topic is in all of them (without look-around and possessive quantifiers, which cannot be \
+         proved)",
         join(flows)
     )]
     Loop {
