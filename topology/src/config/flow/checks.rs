@@ -1,0 +1,97 @@
+//! What must hold beyond the types of single values.
+
+use crate::alias::FlowId;
+use crate::config::derive::{BYTE_ARRAY_CONVERTER, MirrorProperties};
+use crate::config::error::{ConfigError, ConfigErrors, KeyAt};
+use crate::config::value;
+use crate::properties::Properties;
+
+/// Refuses what needs TLS or SASL.
+pub(super) fn check_plaintext(client: &Properties) -> Result<(), ConfigError> {
+    const KEY: &str = "security.protocol";
+    match client.get(KEY).map(value::trim) {
+        Some(protocol) if !protocol.eq_ignore_ascii_case("PLAINTEXT") => {
+            Err(ConfigError::unsupported(client, KEY, "PLAINTEXT"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The aliases are part of topic names, and a connector's own alias keys must agree with the flow:
+/// MM2 would run every flow under the one name (docs/spec/mm2.md 1.4, "Never set them").
+pub(super) fn check_aliases(
+    mirror: &MirrorProperties,
+    id: &FlowId,
+    connector: &Properties,
+    errors: &mut ConfigErrors,
+) {
+    if !id.source.is_legal_in_topics() {
+        errors.push(ConfigError::Alias {
+            alias: id.source.clone(),
+            at: KeyAt::of(mirror.raw(), "clusters"),
+            problem: "becomes part of topic names; use letters, digits, `.`, `_` and `-` only",
+        });
+    }
+    for (key, alias) in [
+        ("source.cluster.alias", &id.source),
+        ("target.cluster.alias", &id.target),
+    ] {
+        if connector.get(key) != Some(alias.as_str()) {
+            let expected = "remove it; each flow takes its aliases from its name";
+            errors.push(ConfigError::invalid(connector, key, expected));
+        }
+    }
+}
+
+/// Refuses what would silently copy something else than was asked for.
+pub(super) fn check_supported(
+    connector: &Properties,
+    worker: &Properties,
+    errors: &mut ConfigErrors,
+) {
+    const FILTERS: [(&str, &str); 2] = [
+        (
+            "topic.filter.class",
+            "org.apache.kafka.connect.mirror.DefaultTopicFilter",
+        ),
+        (
+            "config.property.filter.class",
+            "org.apache.kafka.connect.mirror.DefaultConfigPropertyFilter",
+        ),
+    ];
+    const CONVERTERS: [&str; 3] = ["key.converter", "value.converter", "header.converter"];
+    let mut check = |properties: &Properties, key: &str, only: &str| {
+        if properties
+            .get(key)
+            .is_some_and(|class| value::trim(class) != only)
+        {
+            let supported = if only.is_empty() { "none at all" } else { only };
+            errors.push(ConfigError::unsupported(properties, key, supported));
+        }
+    };
+    for (key, class) in FILTERS {
+        check(connector, key, class);
+    }
+    for key in CONVERTERS {
+        let properties = if connector.contains(key) {
+            connector
+        } else {
+            worker
+        };
+        check(properties, key, BYTE_ARRAY_CONVERTER);
+    }
+    for key in ["transforms", "predicates"] {
+        check(connector, key, "");
+    }
+    const LOCATION: &str = "offset-syncs.topic.location";
+    if connector
+        .get(LOCATION)
+        .is_some_and(|text| !matches!(value::trim(text), "source" | "target"))
+    {
+        errors.push(ConfigError::invalid(
+            connector,
+            LOCATION,
+            "write source or target",
+        ));
+    }
+}

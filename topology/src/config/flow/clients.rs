@@ -1,0 +1,117 @@
+//! The clients of a flow, and what is read from their settings.
+
+use crate::config::client::{ClientKind, ClientOwner, Side, client_properties};
+use crate::config::error::ConfigError;
+use crate::config::value;
+use crate::properties::Properties;
+
+/// What a consumer sees of transactions. MM2: `isolation.level` of the source consumer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IsolationLevel {
+    /// Every record, those of aborted transactions included.
+    #[default]
+    ReadUncommitted,
+    /// Only records of committed transactions.
+    ReadCommitted,
+}
+
+/// Where a partition without a stored position starts. MM2: `auto.offset.reset` of the source
+/// consumer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AutoOffsetReset {
+    /// At the first record that the source still has.
+    #[default]
+    Earliest,
+    /// At the end.
+    Latest,
+    /// Nowhere: the partition fails.
+    None,
+}
+
+/// The effective properties of the clients that the flow uses.
+pub(super) struct Clients {
+    pub(super) consumer: Properties,
+    pub(super) source_admin: Properties,
+    pub(super) target_admin: Properties,
+    pub(super) producer: Properties,
+}
+
+impl Clients {
+    pub(super) fn of(connector: &Properties, worker: &Properties) -> Self {
+        let task = ClientOwner::Task(Some(0));
+        let admin = |side, role| {
+            client_properties(
+                connector,
+                ClientKind::Admin,
+                side,
+                ClientOwner::Connector,
+                role,
+            )
+        };
+        // Records are written by the worker's producer (docs/spec/mm2.md 1.4, "replicating
+        // producer"), not by a client of the connector.
+        let mut producer = Properties::default();
+        producer.copy("bootstrap.servers", worker, "bootstrap.servers");
+        producer.copy("security.protocol", worker, "security.protocol");
+        producer.extend(worker.stripped("producer."));
+        producer.extend(connector.stripped("producer.override."));
+        let name = connector.get("name").unwrap_or_default();
+        producer.insert_default("client.id", format!("connector-producer-{name}-0"));
+        Self {
+            consumer: client_properties(
+                connector,
+                ClientKind::Consumer,
+                Side::Source,
+                task,
+                "replication-consumer",
+            ),
+            source_admin: admin(Side::Source, "replication-source-admin"),
+            target_admin: admin(Side::Target, "replication-target-admin"),
+            producer,
+        }
+    }
+}
+
+impl Clients {
+    /// Those that are opened: a flow that only emits heartbeats leaves the source alone.
+    pub(super) fn used(&self, replication_enabled: bool) -> impl Iterator<Item = &Properties> {
+        let source = [&self.consumer, &self.source_admin];
+        let target = [&self.producer, &self.target_admin];
+        target
+            .into_iter()
+            .chain(source.into_iter().filter(move |_| replication_enabled))
+    }
+}
+
+/// `isolation.level`, in Kafka's lower case.
+pub(super) fn isolation_level(consumer: &Properties) -> Result<IsolationLevel, ConfigError> {
+    const KEY: &str = "isolation.level";
+    match consumer.get(KEY).map(value::trim) {
+        None | Some("read_uncommitted") => Ok(IsolationLevel::ReadUncommitted),
+        Some("read_committed") => Ok(IsolationLevel::ReadCommitted),
+        Some(_) => {
+            let expected = "write read_uncommitted or read_committed";
+            Err(ConfigError::invalid(consumer, KEY, expected))
+        }
+    }
+}
+
+/// `auto.offset.reset`, in Kafka's lower case.
+pub(super) fn auto_offset_reset(consumer: &Properties) -> Result<AutoOffsetReset, ConfigError> {
+    const KEY: &str = "auto.offset.reset";
+    match consumer.get(KEY).map(value::trim) {
+        None | Some("earliest") => Ok(AutoOffsetReset::Earliest),
+        Some("latest") => Ok(AutoOffsetReset::Latest),
+        Some("none") => Ok(AutoOffsetReset::None),
+        Some(duration) if duration.starts_with("by_duration:") => Err(ConfigError::unsupported(
+            consumer,
+            KEY,
+            "earliest, latest and none",
+        )),
+        Some(_) => Err(ConfigError::invalid(
+            consumer,
+            KEY,
+            "write earliest, latest or none",
+        )),
+    }
+}
