@@ -167,7 +167,10 @@ impl Script {
     }
 
     async fn count(&self) -> Option<usize> {
-        self.addr().send(Count).await.ok()
+        let answer = timeout(PATIENCE, self.addr().send(Count)).await;
+        answer
+            .expect("the child answers or is gone, but hangs")
+            .ok()
     }
 
     fn starts(&self) -> usize {
@@ -424,7 +427,12 @@ fn a_blocked_arbiter_is_replaced_and_all_its_children_run_again() {
             ..quick()
         };
         let flow = Flow::start(2, quick.clone());
-        let other_flow = Flow::on(flow.arbiters.clone(), quick);
+        // Too patient to notice by itself: it can only find its child moved.
+        let patient = RestartPolicy {
+            stuck_after: 10 * PATIENCE,
+            ..quick
+        };
+        let other_flow = Flow::on(flow.arbiters.clone(), patient);
         let blocker = flow.child("blocker", "shared").await;
         let neighbour = flow.child("neighbour", "shared").await;
         let foreign = other_flow.child("foreign", "shared").await;
