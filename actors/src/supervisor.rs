@@ -73,6 +73,9 @@ impl Supervisor {
     }
 
     fn check(&mut self, ctx: &mut Context<Self>) {
+        if self.kill_switch.fired() {
+            return; // the children end because they shall, and so does this supervisor
+        }
         let mut unwell = Vec::new();
         for (name, child) in &mut self.children {
             match child.look(&self.policy, &self.arbiters) {
@@ -131,9 +134,6 @@ impl Supervisor {
             .filter(|(_, child)| child.is_stuck_on(home))
             .map(|(name, _)| Arc::clone(name))
             .collect();
-        if stuck.is_empty() {
-            return; // all of them were unsupervised or restarted by hand meanwhile
-        }
         let outcome = if answered {
             Ok(false)
         } else {
@@ -225,6 +225,9 @@ impl Supervisor {
         let Some(child) = self.children.get_mut(name) else {
             return;
         };
+        if self.kill_switch.fired() {
+            return;
+        }
         if let Err(reason) = child.start(&self.arbiters, &self.kill_switch) {
             self.restart_later(name, RestartReason::Exited, reason, ctx);
         }

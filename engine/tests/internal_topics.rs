@@ -2,6 +2,11 @@
 //! Method: decode and encode again every record that MirrorMaker 2 of Kafka 4.3.1 wrote into its
 //! internal topics (`golden/*.jsonl`: recording, partition, key and value in hex, console line).
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test that cannot read its goldens has failed"
+)]
+
 use std::num::NonZeroU32;
 
 use engine::offsets::{

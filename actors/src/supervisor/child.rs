@@ -275,9 +275,12 @@ impl Child {
             }
             return Health::Progressing;
         }
+        // The silence up to this tick was none after all: a child may tick more rarely than it is
+        // looked at.
+        let since_last_tick =
+            std::mem::take(&mut run.silent).saturating_add(policy.health_interval);
         run.ticks_seen = ticks;
-        run.silent = Duration::ZERO;
-        run.healthy = run.healthy.saturating_add(policy.health_interval);
+        run.healthy = run.healthy.saturating_add(since_last_tick);
         if run.healthy >= policy.healthy_after {
             self.backoff.reset();
         }

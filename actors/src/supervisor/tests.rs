@@ -167,7 +167,10 @@ impl Script {
     }
 
     async fn count(&self) -> Option<usize> {
-        self.addr().send(Count).await.ok()
+        let answer = timeout(PATIENCE, self.addr().send(Count)).await;
+        answer
+            .expect("the child answers or is gone, but hangs")
+            .ok()
     }
 
     fn starts(&self) -> usize {
@@ -424,7 +427,12 @@ fn a_blocked_arbiter_is_replaced_and_all_its_children_run_again() {
             ..quick()
         };
         let flow = Flow::start(2, quick.clone());
-        let other_flow = Flow::on(flow.arbiters.clone(), quick);
+        // Too patient to notice by itself: it can only find its child moved.
+        let patient = RestartPolicy {
+            stuck_after: 10 * PATIENCE,
+            ..quick
+        };
+        let other_flow = Flow::on(flow.arbiters.clone(), patient);
         let blocker = flow.child("blocker", "shared").await;
         let neighbour = flow.child("neighbour", "shared").await;
         let foreign = other_flow.child("foreign", "shared").await;
@@ -575,5 +583,65 @@ fn the_flow_switch_ends_the_supervisor_and_all_children() {
         })
         .await;
         assert_eq!((one.starts(), two.starts()), (1, 1));
+    });
+}
+
+// === One child, look by look ===
+
+/// A child without an actor, started once after one failure, and its progress.
+fn child_to_look_at(policy: &RestartPolicy) -> (Child, Arc<crate::Progress>, DataArbiters) {
+    let arbiters = DataArbiters::new(NonZeroUsize::MIN).expect("arbiters start");
+    let progress = Arc::new(Mutex::new(None));
+    let seen = Arc::clone(&progress);
+    let spec = ChildSpec::new("child", Placement::Control, move |context| {
+        *seen.lock().expect("not poisoned") = Some(Arc::clone(&context.progress));
+        RunningChild::new(|| true)
+    });
+    let mut child = Child::new(spec, policy);
+    child.backoff.next_delay();
+    child.start(&arbiters, &KillSwitch::new()).expect("started");
+    let progress = progress
+        .lock()
+        .expect("not poisoned")
+        .take()
+        .expect("started");
+    (child, progress, arbiters)
+}
+
+#[test]
+fn ticks_that_are_rarer_than_looks_count_as_health_in_full() {
+    run(async || {
+        let policy = RestartPolicy::default();
+        let (mut child, progress, arbiters) = child_to_look_at(&policy);
+        let looks_per_tick = TICK_INTERVAL.as_millis() / policy.health_interval.as_millis();
+        let looks = policy.healthy_after.as_millis() / policy.health_interval.as_millis();
+        for look in 1..=looks {
+            assert_eq!(
+                child.backoff.attempts(),
+                1,
+                "forgiven at look {look} of {looks}"
+            );
+            if look % looks_per_tick == 0 {
+                progress.tick();
+            }
+            assert_eq!(child.look(&policy, &arbiters), Health::Progressing);
+        }
+        assert_eq!(child.backoff.attempts(), 0);
+    });
+}
+
+#[test]
+fn silence_is_stuck_after_exactly_its_looks() {
+    run(async || {
+        let policy = RestartPolicy::default();
+        let (mut child, progress, arbiters) = child_to_look_at(&policy);
+        let looks = policy.stuck_after.as_millis() / policy.health_interval.as_millis();
+        for _ in 0..2 {
+            progress.tick();
+            for _ in 0..looks {
+                assert_eq!(child.look(&policy, &arbiters), Health::Progressing);
+            }
+        }
+        assert_eq!(child.look(&policy, &arbiters), Health::Stuck(None));
     });
 }
