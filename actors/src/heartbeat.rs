@@ -54,7 +54,9 @@ impl HeartbeatActor {
         let create = async move {
             let topic = flow.config.policy.heartbeats_topic();
             let factor = flow.config.heartbeats_topic_replication_factor;
-            flow.target.create_compacted_topic(topic, PARTITIONS, factor).await
+            flow.target
+                .create_compacted_topic(topic, PARTITIONS, factor)
+                .await
         };
         let created = wrap_future::<_, Self>(create).map(|result, this, ctx| match result {
             Ok(()) => {
@@ -77,7 +79,10 @@ impl HeartbeatActor {
         let write = async move {
             let batch = encode(&flow).map_err(|error| error.to_string())?;
             let topic = flow.config.policy.heartbeats_topic();
-            flow.target.append(topic, PARTITION, batch).await.map_err(|error| error.to_string())
+            flow.target
+                .append(topic, PARTITION, batch)
+                .await
+                .map_err(|error| error.to_string())
         };
         let written = wrap_future::<_, Self>(write).map(|result: Result<(), String>, this, _| {
             this.writing = false;
@@ -92,12 +97,17 @@ impl HeartbeatActor {
 fn encode(flow: &Flow) -> Result<engine::batch::RawBatch, Box<dyn std::error::Error>> {
     let now = now_ms();
     let heartbeat = Heartbeat {
-        source: flow.config.id.source.as_str().to_owned(),
-        target: flow.config.id.target.as_str().to_owned(),
+        source_cluster_alias: flow.config.id.source.as_str().to_owned(),
+        target_cluster_alias: flow.config.id.target.as_str().to_owned(),
         timestamp_ms: now,
     };
     let mut builder = BatchBuilder::new(Codec::None);
-    builder.push(now, Some(&heartbeat.encode_key()?), Some(&heartbeat.encode_value()), &[])?;
+    builder.push(
+        now,
+        Some(&heartbeat.encode_key()?),
+        Some(&heartbeat.encode_value()),
+        &[],
+    )?;
     Ok(builder.build()?)
 }
 

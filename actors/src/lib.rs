@@ -7,21 +7,41 @@
 
 mod arbiters;
 mod backoff;
+mod clock;
+mod flow;
+mod heartbeat;
+mod herder;
 mod kill_switch;
+mod links;
+mod positions;
 mod progress;
+mod reencode_pool;
 mod registry;
+mod replicator;
+mod source_link;
 mod supervisor;
+mod target_link;
+mod worker;
 
 pub use arbiters::{ABANDONED_ARBITERS_MAX, ArbiterId, DataArbiters, ReplaceError};
 pub use backoff::Backoff;
+pub use flow::Flow;
+pub use heartbeat::HeartbeatActor;
+pub use herder::{AssignedFn, Herder};
 pub use kill_switch::KillSwitch;
+pub use positions::{PositionStore, Positions};
 pub use progress::{Progress, Verdict};
+pub use reencode_pool::{Job, ReencodePool};
 pub use registry::{
     FlowTotals, PartitionKey, PartitionSnapshot, PartitionState, PartitionStatus, ReasonLabels,
     Registry,
 };
+pub use replicator::{Assignment, Replicator};
+pub use source_link::{FETCH_BYTES_MAX, PARTITION_FETCH_BYTES_MAX};
 pub use supervisor::{
     ChildSpec, ChildState, ChildStatus, Observe, Placement, RestartCounts, RestartNow,
     RestartPolicy, RestartReason, RunningChild, StartContext, Supervise, SuperviseError,
     Supervisor, TICK_INTERVAL, Unsupervise, Unsupervised,
 };
+pub use target_link::{PRODUCE_TIMEOUT, REQUEST_BYTES_MAX, REQUESTS_IN_FLIGHT};
+pub use worker::{BUDGET_BYTES, Worker};

@@ -27,7 +27,10 @@ thread_local! {
 }
 
 fn key(flow: &Flow, broker: &BrokerAddress) -> Key {
-    (flow.label.clone(), (broker.id, broker.host.clone(), broker.port))
+    (
+        flow.label.clone(),
+        (broker.id, broker.host.clone(), broker.port),
+    )
 }
 
 /// The source link to `broker` on this thread, started if there is none alive.
@@ -36,9 +39,17 @@ pub(crate) fn source(flow: &Arc<Flow>, broker: &BrokerAddress) -> Addr<SourceLin
         links.source.retain(|_, (addr, _)| addr.connected());
         let start = || {
             let kill_switch = flow.drain.child();
-            (SourceLink::start(flow.clone(), broker.clone(), kill_switch.clone()), kill_switch)
+            (
+                SourceLink::start(flow.clone(), broker.clone(), kill_switch.clone()),
+                kill_switch,
+            )
         };
-        links.source.entry(key(flow, broker)).or_insert_with(start).0.clone()
+        links
+            .source
+            .entry(key(flow, broker))
+            .or_insert_with(start)
+            .0
+            .clone()
     })
 }
 
@@ -48,23 +59,18 @@ pub(crate) fn target(flow: &Arc<Flow>, broker: &BrokerAddress) -> Addr<TargetLin
         links.target.retain(|_, (addr, _)| addr.connected());
         let start = || {
             let kill_switch = KillSwitch::new();
-            (TargetLink::start(flow.clone(), broker.clone(), kill_switch.clone()), kill_switch)
+            (
+                TargetLink::start(flow.clone(), broker.clone(), kill_switch.clone()),
+                kill_switch,
+            )
         };
-        links.target.entry(key(flow, broker)).or_insert_with(start).0.clone()
+        links
+            .target
+            .entry(key(flow, broker))
+            .or_insert_with(start)
+            .0
+            .clone()
     })
-}
-
-/// Gives up a source link that has fallen silent: the next call of [`source`] starts another.
-pub(crate) fn discard_source(addr: &Addr<SourceLink>) {
-    LINKS.with_borrow_mut(|links| {
-        links.source.retain(|_, (link, kill_switch)| {
-            let discard = link == addr;
-            if discard {
-                kill_switch.fire();
-            }
-            !discard
-        });
-    });
 }
 
 /// Gives up a target link that has fallen silent.

@@ -59,27 +59,29 @@ impl Positions {
     }
 
     async fn find_or_create(&self, flow: &Flow, topic: &str) -> Result<i32, ClusterError> {
-        let count = async || {
-            let all = flow.target.topics().await?;
-            Ok(all.into_iter().find(|listing| listing.name == topic).map(|found| found.partitions))
-        };
-        let mut found: Option<i32> = count().await?;
+        let mut found = partition_count(flow, topic).await?;
         if found.is_none() {
             let config = &flow.config;
             let factor = config.offset_storage_replication_factor;
-            flow.target.create_compacted_topic(topic, config.offset_storage_partitions, factor).await?;
-            found = count().await?;
+            flow.target
+                .create_compacted_topic(topic, config.offset_storage_partitions, factor)
+                .await?;
+            found = partition_count(flow, topic).await?;
         }
         let Some(partitions) = found.filter(|count| *count > 0) else {
-            return Err(flow.target.leader_or_refresh(topic, 0).await.err().unwrap_or_else(|| {
-                ClusterError::Unreadable {
+            return Err(flow
+                .target
+                .leader_or_refresh(topic, 0)
+                .await
+                .err()
+                .unwrap_or_else(|| ClusterError::Unreadable {
                     alias: flow.target.alias().into(),
                     what: topic.to_owned(),
                     reason: "it was just created and is not listed yet".to_owned(),
-                }
-            }));
+                }));
         };
-        self.partitions.store(partitions.unsigned_abs(), Ordering::Relaxed);
+        self.partitions
+            .store(partitions.unsigned_abs(), Ordering::Relaxed);
         Ok(partitions)
     }
 
@@ -95,13 +97,17 @@ impl Positions {
         let mut stored = self.stored.lock().await;
         let mut due: BTreeMap<u32, Vec<(PartitionKey, i64, Vec<u8>)>> = BTreeMap::new();
         for snapshot in flow.registry.snapshots() {
-            let Some(acked) = snapshot.acked.filter(|acked| *acked >= 0) else { continue };
+            let Some(acked) = snapshot.acked.filter(|acked| *acked >= 0) else {
+                continue;
+            };
             if snapshot.key.flow != flow.label || stored.get(&snapshot.key) == Some(&acked) {
                 continue;
             }
             let key = encode_key(flow, &snapshot.key);
             let partition = partition_for_key(&key, partitions);
-            due.entry(partition).or_default().push((snapshot.key, acked, key));
+            due.entry(partition)
+                .or_default()
+                .push((snapshot.key, acked, key));
         }
         let mut count = 0;
         for (partition, positions) in due {
@@ -109,13 +115,20 @@ impl Positions {
             let mut written = Vec::new();
             for (at, acked, key) in positions {
                 let value = SourceOffset::new(UpstreamOffset(acked)).encode();
-                if builder.push(now_ms(), Some(&key), Some(&value), &[]).is_err() {
+                if builder
+                    .push(now_ms(), Some(&key), Some(&value), &[])
+                    .is_err()
+                {
                     break; // the rest goes with the next flush
                 }
                 written.push((at, acked));
                 if builder.count() >= RECORDS_PER_BATCH {
-                    self.append(flow, partition, std::mem::replace(&mut builder, BatchBuilder::new(Codec::None)))
-                        .await?;
+                    self.append(
+                        flow,
+                        partition,
+                        std::mem::replace(&mut builder, BatchBuilder::new(Codec::None)),
+                    )
+                    .await?;
                     count += written.len();
                     stored.extend(written.drain(..));
                 }
@@ -141,8 +154,18 @@ impl Positions {
             what: topic.to_owned(),
             reason: error.to_string(),
         })?;
-        flow.target.append(topic, i32::try_from(partition).unwrap_or(0), batch).await
+        flow.target
+            .append(topic, i32::try_from(partition).unwrap_or(0), batch)
+            .await
     }
+}
+
+async fn partition_count(flow: &Flow, topic: &str) -> Result<Option<i32>, ClusterError> {
+    let all = flow.target.topics().await?;
+    Ok(all
+        .into_iter()
+        .find(|listing| listing.name == topic)
+        .map(|found| found.partitions))
 }
 
 fn encode_key(flow: &Flow, at: &PartitionKey) -> Vec<u8> {
@@ -167,7 +190,11 @@ impl PositionStore {
         let name = format!("{}/position-store", flow.label);
         ChildSpec::new(name, Placement::Control, move |start| {
             let (flow, arbiter, start) = (flow.clone(), start.arbiter.clone(), start.clone());
-            RunningChild::of(Self::start_in_arbiter(&arbiter, |_| Self { flow, start, flushing: false }))
+            RunningChild::of(Self::start_in_arbiter(&arbiter, |_| Self {
+                flow,
+                start,
+                flushing: false,
+            }))
         })
     }
 
@@ -197,7 +224,11 @@ impl Actor for PositionStore {
         self.start.stop_on_kill(ctx);
         // Requests have deadlines of their own, so that a flush always ends and this may tick meanwhile.
         ctx.run_interval(TICK_INTERVAL, |this, _| this.start.progress.tick());
-        let interval = self.flow.config.offset_flush_interval.max(Duration::from_millis(10));
+        let interval = self
+            .flow
+            .config
+            .offset_flush_interval
+            .max(Duration::from_millis(10));
         ctx.run_interval(interval, Self::flush);
     }
 }

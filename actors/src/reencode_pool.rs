@@ -25,7 +25,7 @@ pub struct Job {
 /// A handle to the pool; the threads end with the last handle.
 #[derive(Clone, Debug)]
 pub struct ReencodePool {
-    jobs: Sender<Job>,
+    jobs: Sender<Box<Job>>,
 }
 
 impl ReencodePool {
@@ -34,22 +34,24 @@ impl ReencodePool {
     /// # Errors
     /// The system gives no thread.
     pub fn start(threads: NonZeroUsize) -> io::Result<Self> {
-        let (jobs, queue) = bounded::<Job>(JOBS_MAX);
+        let (jobs, queue) = bounded::<Box<Job>>(JOBS_MAX);
         for n in 0..threads.get() {
             let queue = queue.clone();
-            thread::Builder::new().name(format!("reencode-{n}")).spawn(move || {
-                for job in queue {
-                    // A codec that panics on odd bytes must not take the thread along: the batch fails instead,
-                    // because its `done` is dropped uncalled.
-                    let work = std::panic::AssertUnwindSafe(|| {
-                        let result = reencode(&job.batch, job.from_offset, &job.rules);
-                        (job.done)(result);
-                    });
-                    if std::panic::catch_unwind(work).is_err() {
-                        tracing::error!("a panic while a batch was rewritten");
+            thread::Builder::new()
+                .name(format!("reencode-{n}"))
+                .spawn(move || {
+                    for job in queue {
+                        // A codec that panics on odd bytes must not take the thread along: the batch fails instead,
+                        // because its `done` is dropped uncalled.
+                        let work = std::panic::AssertUnwindSafe(|| {
+                            let result = reencode(&job.batch, job.from_offset, &job.rules);
+                            (job.done)(result);
+                        });
+                        if std::panic::catch_unwind(work).is_err() {
+                            tracing::error!("a panic while a batch was rewritten");
+                        }
                     }
-                }
-            })?;
+                })?;
         }
         Ok(Self { jobs })
     }
@@ -58,7 +60,9 @@ impl ReencodePool {
     ///
     /// # Errors
     /// Gives the job back while the queue is full: try again a little later.
-    pub fn submit(&self, job: Job) -> Result<(), Job> {
-        self.jobs.try_send(job).map_err(crossbeam_channel::TrySendError::into_inner)
+    pub fn submit(&self, job: Box<Job>) -> Result<(), Box<Job>> {
+        self.jobs
+            .try_send(job)
+            .map_err(crossbeam_channel::TrySendError::into_inner)
     }
 }

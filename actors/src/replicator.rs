@@ -19,7 +19,8 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-pub use prepare::load_rules;
+pub(crate) use prepare::load_rules;
+pub(crate) use source::{DROP_LABELS, REENCODE_LABELS};
 
 use crate::backoff::Backoff;
 use crate::flow::Flow;
@@ -55,8 +56,6 @@ pub(crate) struct Chunk {
     pub aborted: Vec<(i64, i64)>,
     /// End of what consumers may read.
     pub high_watermark: i64,
-    /// First offset that is still there.
-    pub log_start: i64,
 }
 
 impl Message for Chunk {
@@ -142,16 +141,26 @@ pub struct Assignment {
 enum Backlog {
     Ready(Outgoing),
     /// Nothing to send; the position moves past it when everything before it is acknowledged.
-    Skip { upstream_last: i64, credit_bytes: usize },
+    Skip {
+        upstream_last: i64,
+        credit_bytes: usize,
+    },
     /// To be rewritten; `job` is set while a pool thread has it.
-    Rewrite { batch: RawBatch, from_offset: i64, job: Option<u64> },
+    Rewrite {
+        batch: RawBatch,
+        from_offset: i64,
+        job: Option<u64>,
+    },
 }
 
 enum Following {
     Nothing,
     /// Looking for the leader, or waiting to look again.
     Looking,
-    On { follow_id: u64, link: Addr<SourceLink> },
+    On {
+        follow_id: u64,
+        link: Addr<SourceLink>,
+    },
 }
 
 /// The actor of one partition, and the unit of restart.
@@ -203,11 +212,18 @@ impl Replicator {
             }
             let (flow, status) = (flow.clone(), status.clone());
             let (arbiter, start) = (start.arbiter.clone(), start.clone());
-            RunningChild::of(Self::start_in_arbiter(&arbiter, move |_| Self::new(flow, at, status, start)))
+            RunningChild::of(Self::start_in_arbiter(&arbiter, move |_| {
+                Self::new(flow, at, status, start)
+            }))
         })
     }
 
-    fn new(flow: Arc<Flow>, at: Assignment, status: Arc<PartitionStatus>, start: StartContext) -> Self {
+    fn new(
+        flow: Arc<Flow>,
+        at: Assignment,
+        status: Arc<PartitionStatus>,
+        start: StartContext,
+    ) -> Self {
         let credit = flow.budget.open();
         Self {
             flow,
@@ -273,20 +289,30 @@ impl Replicator {
 
     /// Publishes state and reason. Called on changes only.
     fn show(&self) {
-        match self.target_trouble.as_ref().or(self.source_trouble.as_ref()) {
+        match self
+            .target_trouble
+            .as_ref()
+            .or(self.source_trouble.as_ref())
+        {
             Some(reason) => {
                 info!(partition = %self.start.name, %reason, "waiting");
-                self.status.set_state(PartitionState::Waiting, reason.clone());
+                self.status
+                    .set_state(PartitionState::Waiting, reason.clone());
             }
-            None if self.window.is_none() => self.status.set_state(PartitionState::Starting, "starting"),
-            None => self.status.set_state(PartitionState::Running, "replicating"),
+            None if self.window.is_none() => {
+                self.status.set_state(PartitionState::Starting, "starting")
+            }
+            None => self
+                .status
+                .set_state(PartitionState::Running, "replicating"),
         }
     }
 
     /// Gives up until an operator decides.
     fn halt(&mut self, reason: &str, ctx: &mut Context<Self>) {
         error!(partition = %self.start.name, reason, "halted: an operator has to decide");
-        self.status.set_state(PartitionState::Halted, reason.to_owned());
+        self.status
+            .set_state(PartitionState::Halted, reason.to_owned());
         self.start.progress.halted(reason);
         ctx.stop();
     }
@@ -294,7 +320,8 @@ impl Replicator {
     /// Asks the supervisor for a fresh start behind what is acknowledged.
     fn fail(&mut self, reason: &str, ctx: &mut Context<Self>) {
         warn!(partition = %self.start.name, reason, "starting over behind the acknowledged position");
-        self.status.set_state(PartitionState::Waiting, format!("starting over: {reason}"));
+        self.status
+            .set_state(PartitionState::Waiting, format!("starting over: {reason}"));
         self.start.progress.failed(reason);
         ctx.stop();
     }
@@ -306,9 +333,17 @@ impl Replicator {
             && !link.connected()
         {
             let end = FollowEnd::LinkDown("the source link has ended".to_owned());
-            self.follow_ended(FollowEnded { follow_id: *follow_id, end }, ctx);
+            self.follow_ended(
+                FollowEnded {
+                    follow_id: *follow_id,
+                    end,
+                },
+                ctx,
+            );
         }
-        let Some(window) = self.window.as_mut() else { return };
+        let Some(window) = self.window.as_mut() else {
+            return;
+        };
         if window.in_flight()
             && let Some((_, link)) = &self.target
         {
@@ -343,7 +378,10 @@ impl Actor for Replicator {
 
     fn stopped(&mut self, ctx: &mut Self::Context) {
         if let Following::On { follow_id, link } = &self.following {
-            let unfollow = Unfollow { follow_id: *follow_id, replicator: ctx.address() };
+            let unfollow = Unfollow {
+                follow_id: *follow_id,
+                replicator: ctx.address(),
+            };
             // A link that is gone, or full, forgets us at its next delivery.
             drop(link.try_send(unfollow));
         }

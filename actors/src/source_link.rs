@@ -9,7 +9,9 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 use engine::batch::{RawBatch, batches};
 use engine::cluster::{BrokerAddress, ErrorCode};
 use engine::lane::raw::credit::Credit;
-use engine::lane::raw::fetch::{self, FetchAnswer, FetchLimits, FetchSession, Fetched, Slot, Wanted};
+use engine::lane::raw::fetch::{
+    self, FetchAnswer, FetchLimits, FetchSession, Fetched, Slot, Wanted,
+};
 use engine::wire::{Connection, WireError};
 use topology::IsolationLevel;
 
@@ -81,7 +83,11 @@ pub(crate) struct SourceLink {
 
 impl SourceLink {
     /// Starts a link on this thread's arbiter.
-    pub(crate) fn start(flow: Arc<Flow>, broker: BrokerAddress, kill_switch: KillSwitch) -> Addr<Self> {
+    pub(crate) fn start(
+        flow: Arc<Flow>,
+        broker: BrokerAddress,
+        kill_switch: KillSwitch,
+    ) -> Addr<Self> {
         let link = Self {
             flow,
             broker,
@@ -109,8 +115,8 @@ impl SourceLink {
             let session = FetchSession::new(connection.versions())?;
             Ok((connection, session))
         };
-        let connected = wrap_future::<_, Self>(connect).map(
-            |result: Result<_, WireError>, link, ctx| {
+        let connected =
+            wrap_future::<_, Self>(connect).map(|result: Result<_, WireError>, link, ctx| {
                 link.connecting = false;
                 match result {
                     Ok(connection) => {
@@ -119,8 +125,7 @@ impl SourceLink {
                     }
                     Err(error) => link.fail(&error, ctx),
                 }
-            },
-        );
+            });
         ctx.spawn(connected);
     }
 
@@ -132,7 +137,9 @@ impl SourceLink {
             if available > 0 {
                 // Asked in whole steps: a limit that changes with every byte would defeat the session.
                 let step = PARTITION_FETCH_BYTES_MAX / 4;
-                let bytes_max = available.next_multiple_of(step).min(PARTITION_FETCH_BYTES_MAX);
+                let bytes_max = available
+                    .next_multiple_of(step)
+                    .min(PARTITION_FETCH_BYTES_MAX);
                 follow.wanted.bytes_max = i32::try_from(bytes_max).unwrap_or(i32::MAX);
                 wanted.push((*slot, follow.wanted.clone()));
             }
@@ -162,7 +169,9 @@ impl SourceLink {
             bytes_max: i32::try_from(left).unwrap_or(i32::MAX),
             read_committed: self.flow.config.isolation_level == IsolationLevel::ReadCommitted,
         };
-        let Some((connection, session)) = self.connection.as_mut() else { return };
+        let Some((connection, session)) = self.connection.as_mut() else {
+            return;
+        };
         let sent = session
             .request(&wanted, limits, connection.client_id())
             .and_then(|frame| connection.try_send(frame, wait + NETWORK_GRACE));
@@ -194,7 +203,9 @@ impl SourceLink {
     }
 
     fn answered(&mut self, bytes: bytes::Bytes, ctx: &mut Context<Self>) {
-        let Some((connection, session)) = self.connection.as_mut() else { return };
+        let Some((connection, session)) = self.connection.as_mut() else {
+            return;
+        };
         let answer = match session.answer(bytes) {
             Ok(answer) => answer,
             Err(reason) => {
@@ -219,7 +230,8 @@ impl SourceLink {
         }
         if gone {
             // A replicator that panicked could not unfollow; its account is settled with the last reference.
-            self.follows.retain(|_, follow| follow.replicator.connected());
+            self.follows
+                .retain(|_, follow| follow.replicator.connected());
         }
     }
 
@@ -228,7 +240,9 @@ impl SourceLink {
         let mut deliveries = Vec::with_capacity(answer.partitions.len());
         for fetched in answer.partitions {
             let slot = fetched.slot;
-            let Some(follow) = self.follows.get_mut(&slot) else { continue };
+            let Some(follow) = self.follows.get_mut(&slot) else {
+                continue;
+            };
             match read(follow, fetched) {
                 Ok(Some(chunk)) => {
                     let replicator = follow.replicator.clone();
@@ -282,7 +296,10 @@ fn read(follow: &mut Follow, fetched: Fetched) -> Result<Option<Chunk>, FollowEn
         }
     }
     if let (true, Some(reason)) = (found.is_empty(), unreadable) {
-        return Err(FollowEnd::Unreadable { offset: follow.wanted.offset, reason });
+        return Err(FollowEnd::Unreadable {
+            offset: follow.wanted.offset,
+            reason,
+        });
     }
     if let Some(last) = found.last() {
         follow.wanted.offset = last.header.next_offset().max(follow.wanted.offset);
@@ -296,7 +313,6 @@ fn read(follow: &mut Follow, fetched: Fetched) -> Result<Option<Chunk>, FollowEn
         credit_bytes,
         aborted: fetched.aborted,
         high_watermark: fetched.high_watermark,
-        log_start: fetched.log_start,
     }))
 }
 
@@ -312,7 +328,10 @@ impl Delivery {
         match self {
             Self::Chunk(replicator, chunk) => replicator.try_send(chunk).is_ok(),
             Self::End(follow, end) => {
-                let ended = FollowEnded { follow_id: follow.follow_id, end };
+                let ended = FollowEnded {
+                    follow_id: follow.follow_id,
+                    end,
+                };
                 follow.replicator.try_send(ended).is_ok()
             }
         }

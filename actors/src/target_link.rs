@@ -83,7 +83,11 @@ pub(crate) struct TargetLink {
 
 impl TargetLink {
     /// Starts a link on this thread's arbiter; it connects at once.
-    pub(crate) fn start(flow: Arc<Flow>, broker: BrokerAddress, kill_switch: KillSwitch) -> Addr<Self> {
+    pub(crate) fn start(
+        flow: Arc<Flow>,
+        broker: BrokerAddress,
+        kill_switch: KillSwitch,
+    ) -> Addr<Self> {
         let link = Self {
             flow,
             broker,
@@ -113,8 +117,8 @@ impl TargetLink {
             let versions = ProduceVersions::new(connection.versions())?;
             Ok((connection, versions))
         };
-        let connected = wrap_future::<_, Self>(connect).map(
-            |result: Result<_, WireError>, link, ctx| {
+        let connected =
+            wrap_future::<_, Self>(connect).map(|result: Result<_, WireError>, link, ctx| {
                 link.connecting = false;
                 match result {
                     Ok(connection) => {
@@ -123,8 +127,7 @@ impl TargetLink {
                     }
                     Err(error) => link.fail(&error, ctx),
                 }
-            },
-        );
+            });
         ctx.spawn(connected);
     }
 
@@ -166,7 +169,9 @@ impl TargetLink {
         let mut bytes = 0;
         let mut again = VecDeque::new();
         while let Some(partition) = self.ready.pop_front() {
-            let Some(queue) = self.queues.get_mut(&partition) else { continue };
+            let Some(queue) = self.queues.get_mut(&partition) else {
+                continue;
+            };
             let next_bytes = queue.front().map_or(0, |next| next.batch.wire_bytes());
             if bytes > 0 && bytes + next_bytes > REQUEST_BYTES_MAX {
                 self.ready.push_front(partition);
@@ -207,7 +212,9 @@ impl TargetLink {
         };
         let mut partitions = answer.partitions;
         for produce in request.drain(..) {
-            let at = partitions.iter().position(|partition| partition.is_for(&produce.batch));
+            let at = partitions
+                .iter()
+                .position(|partition| partition.is_for(&produce.batch));
             let outcome = match at {
                 Some(at) => partitions.swap_remove(at).outcome,
                 None => Outcome::Retry {
@@ -257,7 +264,10 @@ impl TargetLink {
 }
 
 fn lost(error: &WireError) -> Outcome {
-    Outcome::Retry { reason: error.to_string(), refresh: true }
+    Outcome::Retry {
+        reason: error.to_string(),
+        refresh: true,
+    }
 }
 
 fn answer_all(request: &mut Vec<Produce>, outcome: &Outcome) {
@@ -267,7 +277,10 @@ fn answer_all(request: &mut Vec<Produce>, outcome: &Outcome) {
 }
 
 fn tell(produce: &Produce, outcome: Outcome) {
-    let answer = Answered { ticket: produce.ticket, outcome };
+    let answer = Answered {
+        ticket: produce.ticket,
+        outcome,
+    };
     // The mailbox has room for every ticket of a window. A replicator that is gone needs no answer.
     if let Err(error) = produce.replicator.try_send(answer) {
         tracing::debug!(topic = %produce.batch.topic, partition = produce.batch.partition, %error, "answer not taken");
@@ -290,7 +303,10 @@ impl Actor for TargetLink {
             connection.close("the link has ended");
         }
         for (_, queue) in self.queues.drain() {
-            let outcome = Outcome::Retry { reason: "the link has ended".to_owned(), refresh: true };
+            let outcome = Outcome::Retry {
+                reason: "the link has ended".to_owned(),
+                refresh: true,
+            };
             answer_all(&mut queue.into(), &outcome);
         }
     }

@@ -34,7 +34,9 @@ impl From<ClusterError> for PrepareError {
 
 /// A producer id of the partition's own, what the target accepts, and the place to begin.
 pub(super) async fn prepare(flow: Arc<Flow>, at: Assignment) -> Result<Prepared, PrepareError> {
-    flow.target.leader_or_refresh(&at.remote_topic, at.partition).await?;
+    flow.target
+        .leader_or_refresh(&at.remote_topic, at.partition)
+        .await?;
     let known = flow.rules.get(&at.remote_topic).map(|rules| *rules);
     let rules = match known {
         Some(rules) => rules,
@@ -49,10 +51,16 @@ pub(super) async fn prepare(flow: Arc<Flow>, at: Assignment) -> Result<Prepared,
                 AutoOffsetReset::Latest => OffsetAt::Latest,
                 AutoOffsetReset::None => return Err(PrepareError::Halt(no_position(&flow, &at))),
             };
-            flow.source.offset(&at.source_topic, at.partition, reset).await?
+            flow.source
+                .offset(&at.source_topic, at.partition, reset)
+                .await?
         }
     };
-    Ok(Prepared { rules, window: Window::new(producer_id, epoch), position })
+    Ok(Prepared {
+        rules,
+        window: Window::new(producer_id, epoch),
+        position,
+    })
 }
 
 fn no_position(flow: &Flow, at: &Assignment) -> String {
@@ -67,9 +75,18 @@ fn no_position(flow: &Flow, at: &Assignment) -> String {
 /// # Errors
 /// [`ClusterError`] when the target does not answer. A target that will not say (no DESCRIBE_CONFIGS) is taken for one
 /// with Kafka's defaults; its answers to our batches tell the rest.
-pub async fn load_rules(flow: &Flow, remote_topic: &str) -> Result<TargetRules, ClusterError> {
-    let mut rules = TargetRules { zstd: takes_zstd(&flow.target).await?, ..TargetRules::default() };
-    let mut answer = flow.target.topic_configs(&[remote_topic.to_owned()]).await?;
+pub(crate) async fn load_rules(
+    flow: &Flow,
+    remote_topic: &str,
+) -> Result<TargetRules, ClusterError> {
+    let mut rules = TargetRules {
+        zstd: takes_zstd(&flow.target).await?,
+        ..TargetRules::default()
+    };
+    let mut answer = flow
+        .target
+        .topic_configs(&[remote_topic.to_owned()])
+        .await?;
     match answer.remove(remote_topic) {
         Some(Ok(entries)) => apply(&mut rules, &entries),
         Some(Err(refusal)) => {

@@ -9,20 +9,25 @@ use engine::batch::{AbortedTransactions, DropReason, RawBatch, ReencodeReason, V
 use engine::cluster::{ClusterError, ErrorCode, Leader, OffsetAt};
 use engine::lane::raw::fetch::Wanted;
 use engine::lane::raw::window::Outgoing;
-use topology::{AutoOffsetReset, IsolationLevel};
 use tokio::time::Instant;
+use topology::{AutoOffsetReset, IsolationLevel};
 use tracing::warn;
 
 use super::{Backlog, Chunk, FollowEnd, FollowEnded, Following, Replicator};
-use crate::registry::PartitionState;
 use crate::links;
+use crate::registry::PartitionState;
 use crate::source_link::{Follow, PARTITION_FETCH_BYTES_MAX};
 
 /// The reasons that a registry of partitions counts, in the order of the places used here.
-pub const REENCODE_LABELS: &[&str] =
-    &["resume_inside_batch", "gap", "log_append_time", "codec", "oversize"];
+pub(crate) const REENCODE_LABELS: &[&str] = &[
+    "resume_inside_batch",
+    "gap",
+    "log_append_time",
+    "codec",
+    "oversize",
+];
 /// As [`REENCODE_LABELS`], for batches that are not copied.
-pub const DROP_LABELS: &[&str] = &["below_position", "control", "empty", "aborted"];
+pub(crate) const DROP_LABELS: &[&str] = &["below_position", "control", "empty", "aborted"];
 
 fn reencode_place(reason: ReencodeReason) -> usize {
     match reason {
@@ -52,14 +57,17 @@ impl Replicator {
             if let Some(noticed) = noticed {
                 flow.source.refresh(&at.source_topic, noticed).await?;
             }
-            flow.source.leader_or_refresh(&at.source_topic, at.partition).await
+            flow.source
+                .leader_or_refresh(&at.source_topic, at.partition)
+                .await
         };
-        let found = wrap_future::<_, Self>(look).map(
-            |leader: Result<Leader, ClusterError>, this, ctx| match leader {
-                Ok(leader) => this.follow_leader(&leader, ctx),
-                Err(error) => this.follow_later(error.to_string(), ctx),
-            },
-        );
+        let found =
+            wrap_future::<_, Self>(look).map(|leader: Result<Leader, ClusterError>, this, ctx| {
+                match leader {
+                    Ok(leader) => this.follow_leader(&leader, ctx),
+                    Err(error) => this.follow_later(error.to_string(), ctx),
+                }
+            });
         ctx.spawn(found);
     }
 
@@ -92,7 +100,10 @@ impl Replicator {
         };
         match link.try_send(follow) {
             Ok(()) => {
-                self.following = Following::On { follow_id: self.next_follow_id, link };
+                self.following = Following::On {
+                    follow_id: self.next_follow_id,
+                    link,
+                };
                 // Whether it works shows with the first answer; no news is good news on an idle partition.
                 self.set_source_trouble(None);
             }
@@ -156,8 +167,14 @@ impl Replicator {
         self.following = Following::Looking;
         let (flow, at) = (self.flow.clone(), self.at.clone());
         let look = async move {
-            let start = flow.source.offset(&at.source_topic, at.partition, OffsetAt::Earliest).await?;
-            let end = flow.source.offset(&at.source_topic, at.partition, OffsetAt::Latest).await?;
+            let start = flow
+                .source
+                .offset(&at.source_topic, at.partition, OffsetAt::Earliest)
+                .await?;
+            let end = flow
+                .source
+                .offset(&at.source_topic, at.partition, OffsetAt::Latest)
+                .await?;
             Ok((start, end))
         };
         let found = wrap_future::<_, Self>(look).map(
@@ -232,7 +249,8 @@ impl Replicator {
                     Ok(true) => Verdict::Drop(DropReason::Aborted),
                     Ok(false) => classify(header, self.position, &self.rules),
                     Err(error) => {
-                        return self.halt(&format!("cannot read a transaction marker: {error}"), ctx);
+                        return self
+                            .halt(&format!("cannot read a transaction marker: {error}"), ctx);
                     }
                 }
             } else {
@@ -259,11 +277,18 @@ impl Replicator {
             }),
             Verdict::Drop(reason) => {
                 self.status.count_dropped(drop_place(reason));
-                Backlog::Skip { upstream_last, credit_bytes }
+                Backlog::Skip {
+                    upstream_last,
+                    credit_bytes,
+                }
             }
             Verdict::Reencode(reason) => {
                 self.status.count_reencoded(reencode_place(reason));
-                Backlog::Rewrite { batch, from_offset: self.position, job: None }
+                Backlog::Rewrite {
+                    batch,
+                    from_offset: self.position,
+                    job: None,
+                }
             }
         };
         self.backlog.push_back(waiting);

@@ -36,7 +36,10 @@ impl Replicator {
                 return;
             }
             match self.backlog.pop_front() {
-                Some(Backlog::Skip { upstream_last, credit_bytes }) => {
+                Some(Backlog::Skip {
+                    upstream_last,
+                    credit_bytes,
+                }) => {
                     if !window.skip_to(upstream_last) {
                         self.status.acknowledged(upstream_last, 0, 0, now_ms());
                     }
@@ -52,7 +55,9 @@ impl Replicator {
     }
 
     fn send(&mut self, submission: Submission, ctx: &mut Context<Self>) {
-        let Some((leader, link)) = &self.target else { return };
+        let Some((leader, link)) = &self.target else {
+            return;
+        };
         self.sent_at = Instant::now();
         let produce = Produce {
             batch: ProduceBatch {
@@ -69,7 +74,13 @@ impl Replicator {
             && let Some(window) = self.window.as_mut()
         {
             let reason = format!("the target link takes nothing: {error}");
-            let event = window.answered(submission.ticket, Outcome::Retry { reason, refresh: true });
+            let event = window.answered(
+                submission.ticket,
+                Outcome::Retry {
+                    reason,
+                    refresh: true,
+                },
+            );
             self.digest(event, ctx);
         }
     }
@@ -78,7 +89,10 @@ impl Replicator {
         if self.start.kill_switch.fired() || self.target.is_none() {
             return;
         }
-        let due = self.window.as_mut().map(engine::lane::raw::window::Window::due);
+        let due = self
+            .window
+            .as_mut()
+            .map(engine::lane::raw::window::Window::due);
         for submission in due.unwrap_or_default() {
             self.send(submission, ctx);
         }
@@ -112,7 +126,8 @@ impl Replicator {
             let outgoing = &acked.outgoing;
             let records = u64::try_from(outgoing.records()).unwrap_or(0);
             let bytes = u64::try_from(outgoing.batch.header.total_bytes()).unwrap_or(0);
-            self.status.acknowledged(outgoing.upstream_last, records, bytes, now);
+            self.status
+                .acknowledged(outgoing.upstream_last, records, bytes, now);
             self.credit.give_back(outgoing.credit_bytes);
         }
     }
@@ -133,38 +148,49 @@ impl Replicator {
             if let Some(noticed) = noticed {
                 flow.target.refresh(&at.remote_topic, noticed).await?;
             }
-            flow.target.leader_or_refresh(&at.remote_topic, at.partition).await
+            flow.target
+                .leader_or_refresh(&at.remote_topic, at.partition)
+                .await
         };
-        let found = wrap_future::<_, Self>(look).map(
-            |leader: Result<Leader, ClusterError>, this, ctx| match leader {
-                Ok(leader) => {
-                    let link = links::target(&this.flow, &leader.broker);
-                    this.target = Some((leader, link));
-                    this.send_due(ctx);
-                    this.pump(ctx);
-                    if this.window.as_ref().is_some_and(|window| window.is_empty()) {
-                        this.set_target_trouble(None);
+        let found =
+            wrap_future::<_, Self>(look).map(|leader: Result<Leader, ClusterError>, this, ctx| {
+                match leader {
+                    Ok(leader) => {
+                        let link = links::target(&this.flow, &leader.broker);
+                        this.target = Some((leader, link));
+                        this.send_due(ctx);
+                        this.pump(ctx);
+                        if this.window.as_ref().is_some_and(|window| window.is_empty()) {
+                            this.set_target_trouble(None);
+                        }
                     }
+                    Err(error) => this.find_target_later(error.to_string(), true, ctx),
                 }
-                Err(error) => this.find_target_later(error.to_string(), true, ctx),
-            },
-        );
+            });
         ctx.spawn(found);
     }
 
     /// The target will not take the oldest batch as it is. If the topic's configs have changed, judge everything anew
     /// by them; otherwise an operator decides.
     fn refused(&mut self, refusal: Refusal, too_large: bool, ctx: &mut Context<Self>) {
-        let taken_back = self.window.as_mut().map(|window| window.take_back()).unwrap_or_default();
+        let taken_back = self
+            .window
+            .as_mut()
+            .map(|window| window.take_back())
+            .unwrap_or_default();
         let (first, last) = taken_back
             .first()
-            .map_or((self.position, self.position), |o| (o.upstream_first, o.upstream_last));
+            .map_or((self.position, self.position), |o| {
+                (o.upstream_first, o.upstream_last)
+            });
         for outgoing in taken_back {
             self.credit.give_back(outgoing.credit_bytes);
         }
         let (flow, topic) = (self.flow.clone(), self.at.remote_topic.clone());
         self.target = None;
-        self.set_target_trouble(Some(format!("the target refuses offsets {first} to {last}: {refusal}")));
+        self.set_target_trouble(Some(format!(
+            "the target refuses offsets {first} to {last}: {refusal}"
+        )));
         let reload = async move { load_rules(&flow, &topic).await };
         let reloaded = wrap_future::<_, Self>(reload).map(move |rules, this, ctx| match rules {
             Ok(rules) if rules != this.rules => {
@@ -193,7 +219,10 @@ impl Replicator {
         self.position = position;
         self.last_fetched_epoch = -1;
         if let Following::On { follow_id, link } = &self.following {
-            let unfollow = Unfollow { follow_id: *follow_id, replicator: ctx.address() };
+            let unfollow = Unfollow {
+                follow_id: *follow_id,
+                replicator: ctx.address(),
+            };
             // A link that takes nothing is found dead at the next look.
             drop(link.try_send(unfollow));
         }
@@ -203,10 +232,15 @@ impl Replicator {
 
     /// No batch of the window follows what the target holds: it lost records that it had acknowledged.
     fn lost(&mut self, ctx: &mut Context<Self>) {
-        let producer_id = self.window.as_ref().map_or(-1, |window| window.producer_id());
+        let producer_id = self
+            .window
+            .as_ref()
+            .map_or(-1, |window| window.producer_id());
         let (flow, at) = (self.flow.clone(), self.at.clone());
         let ask = async move {
-            flow.target.last_sequence(&at.remote_topic, at.partition, producer_id).await
+            flow.target
+                .last_sequence(&at.remote_topic, at.partition, producer_id)
+                .await
         };
         let asked = wrap_future::<_, Self>(ask).map(|last, this, ctx| {
             let known = match last {
@@ -233,15 +267,25 @@ impl Replicator {
             if self.jobs_out >= JOBS_OUT_MAX {
                 return;
             }
-            let Backlog::Rewrite { batch, from_offset, job: job @ None } = waiting else { continue };
+            let Backlog::Rewrite {
+                batch,
+                from_offset,
+                job: job @ None,
+            } = waiting
+            else {
+                continue;
+            };
             let id = self.next_job;
-            let mut reply = Reply { job: id, to: Some(ctx.address()) };
-            let submitted = self.flow.reencoders.submit(Job {
+            let mut reply = Reply {
+                job: id,
+                to: Some(ctx.address()),
+            };
+            let submitted = self.flow.reencoders.submit(Box::new(Job {
                 batch: batch.clone(),
                 from_offset: *from_offset,
                 rules: self.rules,
                 done: Box::new(move |result| reply.send(Some(result))),
-            });
+            }));
             if submitted.is_err() {
                 refused = true;
                 break;
@@ -252,7 +296,9 @@ impl Replicator {
         }
         // The pool is busy with others; the next answer or look comes back here, at the latest in a second.
         if refused && self.jobs_out == 0 {
-            ctx.run_later(std::time::Duration::from_millis(20), |this, ctx| this.pump(ctx));
+            ctx.run_later(std::time::Duration::from_millis(20), |this, ctx| {
+                this.pump(ctx)
+            });
         }
     }
 
@@ -276,10 +322,19 @@ impl Replicator {
 
     /// Puts the results in the place of what they were made from.
     fn replace(&mut self, at: usize, batches: Vec<Reencoded>) {
-        let Some(Backlog::Rewrite { batch, .. }) = self.backlog.remove(at) else { return };
-        let (mut credit_bytes, upstream_last) = (batch.header.total_bytes(), batch.header.last_offset());
+        let Some(Backlog::Rewrite { batch, .. }) = self.backlog.remove(at) else {
+            return;
+        };
+        let (mut credit_bytes, upstream_last) =
+            (batch.header.total_bytes(), batch.header.last_offset());
         if batches.is_empty() {
-            self.backlog.insert(at, Backlog::Skip { upstream_last, credit_bytes });
+            self.backlog.insert(
+                at,
+                Backlog::Skip {
+                    upstream_last,
+                    credit_bytes,
+                },
+            );
         }
         for reencoded in batches.into_iter().rev() {
             let outgoing = Outgoing {
@@ -304,7 +359,10 @@ impl Reply {
     fn send(&mut self, result: Option<Result<Vec<Reencoded>, ReencodeError>>) {
         if let Some(to) = self.to.take() {
             // Room for it by construction (JOBS_OUT_MAX); a replicator that is gone needs no answer.
-            drop(to.try_send(Rewritten { job: self.job, result }));
+            drop(to.try_send(Rewritten {
+                job: self.job,
+                result,
+            }));
         }
     }
 }

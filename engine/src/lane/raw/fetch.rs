@@ -198,9 +198,16 @@ impl FetchSession {
         }
         let still: HashSet<Slot> = wanted.iter().map(|(slot, _)| *slot).collect();
         // A partition that is followed anew, under another slot, stays: brokers add first and forget then.
-        let again: HashSet<(TopicKey, i32)> =
-            wanted.iter().map(|(_, w)| (topic_key(w, by_id), w.partition)).collect();
-        let gone: Vec<Slot> = self.held.keys().filter(|slot| !still.contains(slot)).copied().collect();
+        let again: HashSet<(TopicKey, i32)> = wanted
+            .iter()
+            .map(|(_, w)| (topic_key(w, by_id), w.partition))
+            .collect();
+        let gone: Vec<Slot> = self
+            .held
+            .keys()
+            .filter(|slot| !still.contains(slot))
+            .copied()
+            .collect();
         let mut forgotten: Vec<ForgottenTopic> = Vec::new();
         for slot in gone {
             let Some(old) = self.held.remove(&slot) else {

@@ -174,10 +174,20 @@ fn a_partition_that_is_followed_anew_is_not_forgotten() {
     reply(&mut session, &FetchResponse::default().with_session_id(55));
     let (_, again) = wanted(0, 4);
     let request = ask(&mut session, &[(Slot(9), again)]);
-    assert!(request.forgotten_topics_data.is_empty(), "brokers add first and forget then");
+    assert!(
+        request.forgotten_topics_data.is_empty(),
+        "brokers add first and forget then"
+    );
     assert_eq!(partitions(&request), [(0, 4)]);
     let data = PartitionData::default().with_records(Some(Bytes::from_static(b"r")));
-    let topic = FetchableTopicResponse::default().with_topic_id(Uuid::from_u128(7)).with_partitions(vec![data]);
-    let answer = reply(&mut session, &FetchResponse::default().with_session_id(55).with_responses(vec![topic]));
+    let topic = FetchableTopicResponse::default()
+        .with_topic_id(Uuid::from_u128(7))
+        .with_partitions(vec![data]);
+    let answer = reply(
+        &mut session,
+        &FetchResponse::default()
+            .with_session_id(55)
+            .with_responses(vec![topic]),
+    );
     assert_eq!(answer.partitions[0].slot, Slot(9));
 }

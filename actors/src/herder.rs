@@ -1,0 +1,254 @@
+//! Owns one flow: which topics are copied, where to, and by which replicators.
+
+mod remote_topics;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::{ActorFutureExt, wrap_future};
+use actix::{Actor, Addr, AsyncContext, Context};
+use engine::cluster::ClusterError;
+use engine::offsets::{OffsetTable, SourcePartition};
+use tracing::{debug, info, warn};
+
+use crate::backoff::Backoff;
+use crate::flow::Flow;
+use crate::positions::PositionStore;
+use crate::registry::{PartitionKey, PartitionState};
+use crate::replicator::{Assignment, Replicator};
+use crate::supervisor::{
+    ChildSpec, Placement, RunningChild, StartContext, Supervise, Supervisor, TICK_INTERVAL,
+    Unsupervise,
+};
+
+/// Waits after a round that failed, or in which a topic could not be created.
+const RETRY_BASE: Duration = Duration::from_millis(250);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// Which of a topic's partitions this node copies. One node copies all.
+pub type AssignedFn = dyn Fn(&str, i32) -> bool + Send + Sync;
+
+/// Discovers topics and partitions, creates remote topics, and starts and stops replicators for the partitions that
+/// are assigned to this node. MM2: `MirrorSourceConnector` with the herder of its flow.
+///
+/// Everything is a round (`docs/spec/mm2.md` 4.2 to 4.4): compare both clusters, mend the target, adjust the set of replicators. A round
+/// compares with what runs, not with what the last round saw, so one that failed half-way leaves nothing behind.
+pub struct Herder {
+    flow: Arc<Flow>,
+    supervisor: Addr<Supervisor>,
+    assigned: Arc<AssignedFn>,
+    start: StartContext,
+    backoff: Backoff,
+    /// What was stored when the flow started; none until it was read.
+    stored: Option<Arc<OffsetTable>>,
+    running: BTreeSet<(String, i32)>,
+}
+
+/// What a round found out.
+struct Round {
+    stored: Arc<OffsetTable>,
+    /// Partitions to copy: (source topic, partition).
+    wanted: BTreeSet<(String, i32)>,
+    /// Source topics that cannot be copied now, each with the reason and its partition count.
+    blocked: BTreeMap<String, (String, i32)>,
+}
+
+impl Herder {
+    /// How the supervisor starts it.
+    pub fn spec(
+        flow: Arc<Flow>,
+        supervisor: Addr<Supervisor>,
+        assigned: Arc<AssignedFn>,
+    ) -> ChildSpec {
+        let name = format!("{}/herder", flow.label);
+        ChildSpec::new(name, Placement::Control, move |start| {
+            let (flow, supervisor) = (flow.clone(), supervisor.clone());
+            let (assigned, arbiter, start) =
+                (assigned.clone(), start.arbiter.clone(), start.clone());
+            RunningChild::of(Self::start_in_arbiter(&arbiter, move |_| Self {
+                flow,
+                supervisor,
+                assigned,
+                start,
+                backoff: Backoff::new(RETRY_BASE, RETRY_MAX),
+                stored: None,
+                running: BTreeSet::new(),
+            }))
+        })
+    }
+
+    fn round(&mut self, ctx: &mut Context<Self>) {
+        if self.flow.drain.fired() {
+            return;
+        }
+        let (flow, stored) = (self.flow.clone(), self.stored.clone());
+        let found =
+            wrap_future::<_, Self>(look(flow, stored)).map(|round, this, ctx| match round {
+                Ok(round) => this.adjust(round, ctx),
+                Err(error) => {
+                    this.flow.set_trouble(Some(error.to_string()));
+                    this.again(true, ctx);
+                }
+            });
+        ctx.spawn(found);
+    }
+
+    /// Plans the next round: at the refresh interval, or earlier if this one left something undone.
+    fn again(&mut self, undone: bool, ctx: &mut Context<Self>) {
+        let interval = self.flow.config.refresh_topics_interval;
+        let delay = if undone {
+            let delay = self.backoff.next_delay();
+            interval.map_or(delay, |interval| interval.min(delay))
+        } else {
+            self.backoff.reset();
+            match interval {
+                Some(interval) => interval,
+                None => return, // refresh.topics.enabled=false: what was found at the start stays
+            }
+        };
+        ctx.run_later(delay, Self::round);
+    }
+
+    fn adjust(&mut self, round: Round, ctx: &mut Context<Self>) {
+        self.flow.set_trouble(None);
+        if self.stored.is_none() {
+            self.stored = Some(round.stored.clone());
+            self.supervise(PositionStore::spec(self.flow.clone()), ctx);
+        }
+        for (topic, (reason, partitions)) in &round.blocked {
+            for partition in 0..*partitions {
+                if !self.running.contains(&(topic.clone(), partition)) {
+                    let status = self.flow.registry.partition(self.key(topic, partition));
+                    status.set_state(PartitionState::Waiting, reason.clone());
+                }
+            }
+        }
+        let assigned = |at: &&(String, i32)| (self.assigned)(&at.0, at.1);
+        let wanted: BTreeSet<_> = round.wanted.iter().filter(assigned).cloned().collect();
+        let gone: Vec<_> = self.running.difference(&wanted).cloned().collect();
+        let new: Vec<_> = wanted.difference(&self.running).cloned().collect();
+        if !(gone.is_empty() && new.is_empty()) {
+            info!(flow = %self.flow.label, started = new.len(), stopped = gone.len(), total = wanted.len(), "partitions");
+        }
+        for (topic, partition) in gone {
+            // A blocked topic is not gone: what runs goes on.
+            if !round.blocked.contains_key(&topic) {
+                self.stop_replicator(&topic, partition, ctx);
+            }
+        }
+        for (topic, partition) in new {
+            self.start_replicator(&round.stored, topic, partition, ctx);
+        }
+        self.again(!round.blocked.is_empty(), ctx);
+    }
+
+    fn key(&self, topic: &str, partition: i32) -> PartitionKey {
+        PartitionKey {
+            flow: self.flow.label.clone(),
+            topic: topic.into(),
+            partition,
+        }
+    }
+
+    fn start_replicator(
+        &mut self,
+        stored: &OffsetTable,
+        topic: String,
+        partition: i32,
+        ctx: &mut Context<Self>,
+    ) {
+        let config = &self.flow.config;
+        let at = SourcePartition {
+            cluster: config.id.source.as_str().to_owned(),
+            topic: topic.clone(),
+            partition,
+        };
+        let last = stored.last_replicated(&config.connector_names.source, &at);
+        let assignment = Assignment {
+            source_topic: topic.as_str().into(),
+            remote_topic: config.remote_topic(&topic).into(),
+            partition,
+            resume_at: last.map(|last| last.0 + 1),
+        };
+        debug!(flow = %self.flow.label, topic, partition, resume_at = assignment.resume_at, "starting");
+        let status = self.flow.registry.partition(self.key(&topic, partition));
+        self.supervise(Replicator::spec(self.flow.clone(), assignment, status), ctx);
+        self.running.insert((topic, partition));
+    }
+
+    fn supervise(&self, child: ChildSpec, ctx: &mut Context<Self>) {
+        let asked = self.supervisor.send(Supervise(child));
+        let answered = wrap_future::<_, Self>(asked).map(|result, this, _| match result {
+            // A herder that was restarted finds its replicators at work: that is as it should be.
+            Ok(Ok(()) | Err(crate::SuperviseError::AlreadySupervised { .. })) => {}
+            Err(error) => warn!(flow = %this.flow.label, %error, "the supervisor does not answer"),
+        });
+        ctx.spawn(answered);
+    }
+
+    fn stop_replicator(&mut self, topic: &str, partition: i32, ctx: &mut Context<Self>) {
+        info!(flow = %self.flow.label, topic, partition, "the source has it no more: the copy stays, copying ends");
+        self.running.remove(&(topic.to_owned(), partition));
+        let name = format!("{}/{topic}-{partition}", self.flow.label);
+        let (flow, key) = (self.flow.clone(), self.key(topic, partition));
+        let topic = topic.to_owned();
+        let asked = self.supervisor.send(Unsupervise { name: name.into() });
+        ctx.spawn(wrap_future::<_, Self>(asked).map(move |_, this, _| {
+            let topic_in_use = this.running.iter().any(|(running, _)| *running == topic);
+            if !topic_in_use {
+                flow.source.forget(&topic);
+                flow.target.forget(&flow.config.remote_topic(&topic));
+            }
+            if !this.running.contains(&(topic, key.partition)) {
+                flow.registry.remove(&key);
+            }
+        }));
+    }
+}
+
+/// One look at both clusters, with what is missing on the target created.
+async fn look(flow: Arc<Flow>, stored: Option<Arc<OffsetTable>>) -> Result<Round, ClusterError> {
+    let stored = match stored {
+        Some(stored) => stored,
+        None => Arc::new(flow.positions.load(&flow).await?),
+    };
+    let source: BTreeMap<String, i32> = flow
+        .source
+        .topics()
+        .await?
+        .into_iter()
+        .filter(|topic| !topic.is_internal && flow.config.replicates(&topic.name))
+        .map(|topic| (topic.name, topic.partitions))
+        .collect();
+    let blocked = remote_topics::create_missing(&flow, &source).await?;
+    let wanted = source
+        .iter()
+        .filter(|(topic, _)| !blocked.contains_key(*topic))
+        .flat_map(|(topic, partitions)| {
+            (0..*partitions).map(|partition| (topic.clone(), partition))
+        })
+        .collect();
+    let blocked = blocked
+        .into_iter()
+        .map(|(topic, reason)| {
+            let partitions = source.get(&topic).copied().unwrap_or(0);
+            (topic, (reason, partitions))
+        })
+        .collect();
+    Ok(Round {
+        stored,
+        wanted,
+        blocked,
+    })
+}
+
+impl Actor for Herder {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.start.stop_on_kill(ctx);
+        ctx.run_interval(TICK_INTERVAL, |this, _| this.start.progress.tick());
+        self.round(ctx);
+    }
+}

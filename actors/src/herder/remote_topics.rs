@@ -1,0 +1,137 @@
+//! Creates and grows remote topics (`docs/spec/mm2.md` 4.4, 4.5). Never shrinks, never deletes.
+
+use std::collections::{BTreeMap, HashMap};
+
+use engine::cluster::{ClusterError, ConfigEntry, ConfigSource, NewTopic};
+use tracing::{info, warn};
+
+use crate::flow::Flow;
+
+/// Makes sure that each source topic has a remote topic with at least as many partitions.
+///
+/// Returns the source topics for which that cannot be had now, with the reason; the others are ready.
+pub(super) async fn create_missing(
+    flow: &Flow,
+    source: &BTreeMap<String, i32>,
+) -> Result<BTreeMap<String, String>, ClusterError> {
+    let existing: HashMap<String, i32> = flow
+        .target
+        .topics()
+        .await?
+        .into_iter()
+        .map(|topic| (topic.name, topic.partitions))
+        .collect();
+    let mut missing = Vec::new();
+    let mut short = BTreeMap::new();
+    for (topic, partitions) in source {
+        let remote = flow.config.remote_topic(topic);
+        match existing.get(&remote) {
+            None => missing.push((topic.clone(), remote, *partitions)),
+            Some(has) if has < partitions => {
+                short.insert(remote, (topic.clone(), *partitions));
+            }
+            Some(_) => {}
+        }
+    }
+    let mut blocked = create(flow, missing).await?;
+    blocked.extend(grow(flow, short).await?);
+    Ok(blocked)
+}
+
+async fn create(
+    flow: &Flow,
+    missing: Vec<(String, String, i32)>,
+) -> Result<BTreeMap<String, String>, ClusterError> {
+    let mut blocked = BTreeMap::new();
+    if missing.is_empty() {
+        return Ok(blocked);
+    }
+    let names: Vec<String> = missing.iter().map(|(topic, ..)| topic.clone()).collect();
+    let mut configs = flow.source.topic_configs(&names).await?;
+    let mut new = Vec::new();
+    let mut source_of = HashMap::new();
+    for (topic, remote, partitions) in missing {
+        match configs.remove(&topic) {
+            Some(Ok(entries)) => {
+                source_of.insert(remote.clone(), topic);
+                new.push(NewTopic {
+                    name: remote,
+                    partitions,
+                    replication_factor: flow.config.replication_factor,
+                    configs: copied_configs(flow, entries),
+                });
+            }
+            Some(Err(refusal)) => {
+                let reason = format!("cannot read the configs of {topic} on the source: {refusal}");
+                blocked.insert(topic, reason);
+            }
+            None => {
+                blocked.insert(
+                    topic,
+                    "the source does not tell the topic's configs".to_owned(),
+                );
+            }
+        }
+    }
+    for (remote, refusal) in flow.target.create_topics(&new).await? {
+        match refusal {
+            None => info!(flow = %flow.label, topic = remote, "remote topic created"),
+            Some(refusal) => {
+                let target = flow.target.alias();
+                let reason = format!("cannot create topic {remote} on {target}: {refusal}");
+                if let Some(topic) = source_of.remove(&remote) {
+                    warn!(flow = %flow.label, topic, reason, "not copied");
+                    blocked.insert(topic, reason);
+                }
+            }
+        }
+    }
+    Ok(blocked)
+}
+
+/// What a new remote topic takes over: what is set on the source and not excluded (`incremental=false` of 4.5).
+fn copied_configs(flow: &Flow, entries: Vec<ConfigEntry>) -> Vec<(String, String)> {
+    let config = &flow.config;
+    let kept = entries.into_iter().filter_map(|entry| {
+        let wanted = entry.source != ConfigSource::Default || config.use_defaults_from_source;
+        // A name that the patterns cannot decide in bounded time is left alone.
+        let excluded = config
+            .config_properties_exclude
+            .matches(&entry.name)
+            .unwrap_or(true);
+        let ours =
+            entry.source != ConfigSource::StaticBroker && !entry.read_only && !entry.sensitive;
+        let value = entry.value?;
+        (wanted && ours && !excluded).then_some((entry.name, value))
+    });
+    kept.collect()
+}
+
+async fn grow(
+    flow: &Flow,
+    short: BTreeMap<String, (String, i32)>,
+) -> Result<BTreeMap<String, String>, ClusterError> {
+    let mut blocked = BTreeMap::new();
+    if short.is_empty() {
+        return Ok(blocked);
+    }
+    let counts: Vec<(String, i32)> = short
+        .iter()
+        .map(|(remote, (_, partitions))| (remote.clone(), *partitions))
+        .collect();
+    for (remote, refusal) in flow.target.create_partitions(&counts).await? {
+        match (refusal, short.get(&remote)) {
+            (None, _) => info!(flow = %flow.label, topic = remote, "remote topic has grown"),
+            (Some(refusal), Some((topic, partitions))) => {
+                let target = flow.target.alias();
+                let reason = format!(
+                    "cannot grow topic {remote} on {target} to {partitions} partitions: {refusal}"
+                );
+                warn!(flow = %flow.label, topic, reason, "new partitions are not copied");
+                blocked.insert(topic.clone(), reason);
+            }
+            (Some(_), None) => {}
+        }
+    }
+    Ok(blocked)
+}

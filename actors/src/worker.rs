@@ -1,0 +1,188 @@
+//! One process: all its flows, started and stopped together.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use actix::clock::sleep;
+use actix::{Actor, Addr};
+use dashmap::DashMap;
+use engine::cluster::Cluster;
+use engine::lane::raw::credit::Budget;
+use engine::wire::{BufferPool, ConnectOptions};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout_at};
+use topology::{ClusterConfig, FlowConfig};
+use tracing::{info, warn};
+
+use crate::arbiters::DataArbiters;
+use crate::flow::Flow;
+use crate::heartbeat::HeartbeatActor;
+use crate::herder::Herder;
+use crate::kill_switch::KillSwitch;
+use crate::positions::Positions;
+use crate::reencode_pool::ReencodePool;
+use crate::registry::{ReasonLabels, Registry};
+use crate::replicator::{DROP_LABELS, REENCODE_LABELS};
+use crate::supervisor::{RestartPolicy, Supervise, Supervisor};
+
+/// Fetched bytes that may be on their way in this process. Bounds resident memory.
+pub const BUDGET_BYTES: usize = 48 << 20;
+/// Threads that move data: one moves more than 1 GB/s, so more only help on large machines.
+const DATA_THREADS_MAX: usize = 4;
+/// Bound on connecting to a broker.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Looks at the budget while draining.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+/// Of the time for stopping, how much is kept for storing positions.
+const FLUSH_RESERVE: Duration = Duration::from_secs(3);
+
+/// All flows of this process. Lives on the thread of the actix `System`.
+pub struct Worker {
+    flows: Vec<Arc<Flow>>,
+    supervisors: Vec<Addr<Supervisor>>,
+    registry: Registry,
+    budget: Arc<Budget>,
+    kill_switch: KillSwitch,
+}
+
+impl Worker {
+    /// Starts the flows. Returns at once: unreachable clusters are retried for ever and shown as such.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn start(configs: &[FlowConfig]) -> io::Result<Self> {
+        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        let threads = |count: usize| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
+        let arbiters = DataArbiters::new(threads((cores - 1).min(DATA_THREADS_MAX)))?;
+        let reencoders = ReencodePool::start(threads(cores))?;
+        let budget = Budget::new(BUDGET_BYTES);
+        let registry = Registry::new(ReasonLabels {
+            reencode: REENCODE_LABELS,
+            drop: DROP_LABELS,
+        });
+        let kill_switch = KillSwitch::new();
+        let pool = BufferPool::default();
+        let mut worker = Self {
+            flows: Vec::new(),
+            supervisors: Vec::new(),
+            registry: registry.clone(),
+            budget: budget.clone(),
+            kill_switch: kill_switch.clone(),
+        };
+        for config in configs {
+            let label: Arc<str> = config.id.to_string().into();
+            let flow = Arc::new(Flow {
+                label: label.clone(),
+                source: cluster(&config.source, &pool),
+                target: cluster(&config.target, &pool),
+                config: config.clone(),
+                registry: registry.clone(),
+                budget: budget.clone(),
+                reencoders: reencoders.clone(),
+                rules: DashMap::new(),
+                drain: kill_switch.child(),
+                positions: Positions::default(),
+                trouble: Mutex::default(),
+            });
+            let supervisor = Supervisor::new(
+                label,
+                &kill_switch,
+                arbiters.clone(),
+                RestartPolicy::default(),
+            )
+            .start();
+            worker.start_flow(&flow, &supervisor);
+            worker.flows.push(flow);
+            worker.supervisors.push(supervisor);
+        }
+        Ok(worker)
+    }
+
+    fn start_flow(&self, flow: &Arc<Flow>, supervisor: &Addr<Supervisor>) {
+        let config = &flow.config;
+        let mut children = Vec::new();
+        if config.replication_enabled {
+            children.push(Herder::spec(
+                flow.clone(),
+                supervisor.clone(),
+                Arc::new(|_, _| true),
+            ));
+        }
+        if let Some(interval) = config.emit_heartbeats_interval {
+            children.push(HeartbeatActor::spec(flow.clone(), interval));
+        }
+        for child in children {
+            let name = child.name().clone();
+            // The supervisor is new and its mailbox empty.
+            if let Err(error) = supervisor.try_send(Supervise(child)) {
+                warn!(%name, %error, "not started");
+            }
+        }
+    }
+
+    /// Every partition's state.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The flows of this process.
+    pub fn flows(&self) -> &[Arc<Flow>] {
+        &self.flows
+    }
+
+    /// Takes in nothing more, waits for what is on its way, stores positions and ends, within `limit`.
+    /// True if everything was acknowledged and stored.
+    pub async fn stop(self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        for flow in &self.flows {
+            flow.drain.fire();
+        }
+        let drain_until = deadline - FLUSH_RESERVE.min(limit / 2);
+        while self.budget.used() > 0 && Instant::now() < drain_until {
+            sleep(DRAIN_POLL).await;
+        }
+        let mut clean = self.budget.used() == 0;
+        if !clean {
+            warn!(
+                bytes = self.budget.used(),
+                "not everything was acknowledged in time: it is copied again at the next start"
+            );
+        }
+        for flow in self
+            .flows
+            .iter()
+            .filter(|flow| flow.config.replication_enabled)
+        {
+            match timeout_at(deadline, flow.positions.flush(flow)).await {
+                Ok(Ok(count)) => info!(flow = %flow.label, count, "positions stored"),
+                Ok(Err(error)) => {
+                    clean = false;
+                    warn!(flow = %flow.label, %error, "positions not stored");
+                }
+                Err(_) => {
+                    clean = false;
+                    warn!(flow = %flow.label, "positions not stored in time");
+                }
+            }
+        }
+        self.kill_switch.fire();
+        clean
+    }
+}
+
+fn cluster(config: &ClusterConfig, pool: &BufferPool) -> Arc<Cluster> {
+    let bootstrap = config
+        .bootstrap_servers
+        .iter()
+        .map(|at| (at.host.clone(), at.port))
+        .collect();
+    let options = ConnectOptions {
+        client_id: config.client_id.as_str().into(),
+        connect_timeout: CONNECT_TIMEOUT,
+        pool: pool.clone(),
+    };
+    Cluster::new(config.alias.as_str(), bootstrap, options, Handle::current())
+}
