@@ -2,6 +2,8 @@
 
 mod overlap;
 
+pub(crate) use overlap::Names;
+
 use fancy_regex::{Regex, RegexBuilder};
 
 use crate::config::value;
@@ -209,11 +211,6 @@ impl TopicFilter {
             (Ok(true), Ok(false)) => TopicVerdict::Included,
             (Err(Undecided), _) | (_, Err(Undecided)) => TopicVerdict::Undecided,
         }
-    }
-
-    /// Whether it is certain that no topic name passes both filters; see [`overlap::is_disjoint`].
-    pub(crate) fn is_disjoint(&self, other: &Self) -> bool {
-        overlap::is_disjoint(self, other)
     }
 }
 
