@@ -283,6 +283,9 @@ mod tests {
         assert_eq!(item("ok, a["), "a[");
         assert_eq!(item("*"), "*");
         assert_eq!(item("a)|(b"), "a)|(b");
+        // Bounded by the parser's depth and by size, not by the stack or the memory.
+        assert!(PatternList::parse(&"(".repeat(100_000)).is_err());
+        assert!(PatternList::parse("((a{999}){999}){999}").is_err());
     }
 
     #[test]

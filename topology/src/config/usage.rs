@@ -194,7 +194,10 @@ fn of_flow(flow: &FlowId, key: &str, is_off: bool) -> Fate {
         .and_then(common_client_key);
     match client.or(cluster) {
         Some(used) => return used.into(),
-        None if side.is_some() => return Fate::Unknown(None),
+        None if side.is_some() || CLIENT_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) => {
+            let of_connect = find(FLOW_ONLY_KEYS, key).filter(|_| key.contains(".override."));
+            return of_connect.map_or(Fate::Unknown(None), Fate::from);
+        }
         None => {}
     }
     if let Some(used) = find(FLOW_ONLY_KEYS, key) {
@@ -286,6 +289,8 @@ mod tests {
             ("replication.facter=1", None),
             ("A->B.topic=x", None),
             ("A.consumer.isolation=x", None),
+            ("A->B.consumer.isolation=x", None),
+            ("A->B.source.isolation.level=x", None),
             ("A->C.enabled=true", Some("its target is not in clusters")),
             ("X->B.topics=t", Some("its source is not in clusters")),
             ("A->A.enabled=true", Some("source and target are one")),
