@@ -1,9 +1,10 @@
 //! Why no record can travel in circles.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::alias::FlowId;
 use crate::config::{ConfigError, FlowConfig};
+use crate::filter::Names;
 use crate::policy::PolicyKind;
 
 /// Why a configuration is free of loops. Shown as a clause.
@@ -42,67 +43,83 @@ pub(crate) fn prove_no_loops<'a>(
         Some(first) => separators.all(|separator| separator == first),
         None => true,
     };
-    let follows = |from: &FlowConfig, to: &FlowConfig| from.id.target == to.id.source;
-    if find_cycle(&flows, follows).is_none() {
+    let follows = |from: &Hop, to: &Hop| from.flow.id.target == to.flow.id.source;
+    let mut hops: Vec<_> = flows.iter().map(|flow| Hop { flow, names: None }).collect();
+    if find_cycle(&arrows(&hops, follows)).is_none() {
         return Ok(LoopProof::OneWay);
     }
-    let passes =
-        |from: &FlowConfig, to: &FlowConfig| follows(from, to) && !stops(from, to, one_separator);
-    match find_cycle(&flows, passes) {
+    for hop in hops
+        .iter_mut()
+        .filter(|hop| hop.flow.policy.kind() == PolicyKind::Identity)
+    {
+        hop.names = Names::of(&hop.flow.topic_filter);
+    }
+    let passes = |from: &Hop, to: &Hop| follows(from, to) && !stops(from, to, one_separator);
+    match find_cycle(&arrows(&hops, passes)) {
         None => Ok(LoopProof::Stopped),
-        Some(flows) => Err(ConfigError::Loop { flows }),
+        Some(cycle) => {
+            let ids = cycle
+                .into_iter()
+                .filter_map(|at| flows.get(at))
+                .map(|flow| flow.id.clone());
+            Err(ConfigError::Loop {
+                flows: ids.collect(),
+            })
+        }
     }
 }
 
+/// A flow, and the names that it copies where these stay as they are and can be compared.
+struct Hop<'a> {
+    flow: &'a FlowConfig,
+    names: Option<Names>,
+}
+
 /// Whether nothing goes round by coming in through `from` and leaving through `to` again.
-fn stops(from: &FlowConfig, to: &FlowConfig, one_separator: bool) -> bool {
+fn stops(from: &Hop, to: &Hop, one_separator: bool) -> bool {
     // What gets the alias of `to`'s source into its name is refused by `from`. With the identity
     // policy that goes for heartbeats only; other names stay, so no name may be in both.
-    let names_tell = one_separator && from.policy.recognises(&to.id.source);
-    match (from.policy.kind(), to.policy.kind()) {
+    let names_tell = one_separator && from.flow.policy.recognises(&to.flow.id.source);
+    match (from.flow.policy.kind(), to.flow.policy.kind()) {
         (PolicyKind::Default, PolicyKind::Default) => names_tell,
         (PolicyKind::Identity, PolicyKind::Identity) => {
-            names_tell && from.topic_filter.is_disjoint(&to.topic_filter)
+            let both = from.names.as_ref().zip(to.names.as_ref());
+            names_tell && both.is_some_and(|(from, to)| from.is_disjoint(to))
         }
         _ => false,
     }
 }
 
-/// A cycle in the graph whose nodes are flows, if there is one. Takes away what leads nowhere
-/// until nothing or only cycles (and what leads into them) is left. No recursion: the number of
-/// flows is the user's.
-fn find_cycle(
-    flows: &[&FlowConfig],
-    leads_to: impl Fn(&FlowConfig, &FlowConfig) -> bool,
-) -> Option<Vec<FlowId>> {
-    let mut left: Vec<&FlowConfig> = flows.to_vec();
+/// For each flow, by position, those that it leads to.
+fn arrows(hops: &[Hop], leads_to: impl Fn(&Hop, &Hop) -> bool) -> Vec<Vec<usize>> {
+    let from = |from: &Hop| {
+        let led_to = hops.iter().enumerate().filter(|(_, to)| leads_to(from, to));
+        led_to.map(|(at, _)| at).collect()
+    };
+    hops.iter().map(from).collect()
+}
+
+/// The positions of a cycle, if there is one. Takes away what leads nowhere until only cycles (and
+/// what leads into them) are left. No recursion: the number of flows is the user's.
+fn find_cycle(arrows: &[Vec<usize>]) -> Option<Vec<usize>> {
+    let mut left: BTreeSet<usize> = (0..arrows.len()).collect();
+    let next = |left: &BTreeSet<usize>, at: usize| {
+        arrows.get(at)?.iter().copied().find(|to| left.contains(to))
+    };
     loop {
-        let before = left.len();
-        let kept: Vec<_> = left
-            .iter()
-            .copied()
-            .filter(|from| left.iter().any(|to| leads_to(from, to)))
-            .collect();
-        left = kept;
-        if left.len() == before {
+        let before = left.clone();
+        left.retain(|&at| next(&before, at).is_some());
+        if left.len() == before.len() {
             break;
         }
     }
     // Whatever is left leads on to something left, so a walk must come back to where it was.
-    let mut walk: Vec<&FlowConfig> = vec![left.first()?];
+    let mut walk = vec![*left.first()?];
     loop {
-        let from = walk.last()?;
-        let next = left.iter().copied().find(|to| leads_to(from, to))?;
-        match walk.iter().position(|flow| flow.id == next.id) {
-            Some(start) => {
-                return Some(
-                    walk.iter()
-                        .skip(start)
-                        .map(|flow| flow.id.clone())
-                        .collect(),
-                );
-            }
-            None => walk.push(next),
+        let at = next(&left, *walk.last()?)?;
+        match walk.iter().position(|&known| known == at) {
+            Some(start) => return Some(walk.split_off(start)),
+            None => walk.push(at),
         }
     }
 }
@@ -198,6 +215,34 @@ mod tests {
         assert!(prove(&(ring.clone() + &class)).is_err());
         assert!(prove(&format!("{ring}{a_to_b}.separator = _\n")).is_err());
         assert!(prove(&format!("{ring}replication.policy.separator =\n")).is_err());
+    }
+
+    #[test]
+    fn a_cycle_is_found() {
+        assert_eq!(find_cycle(&[vec![1], vec![2], vec![], vec![0]]), None);
+        assert_eq!(
+            find_cycle(&[vec![1], vec![2, 3], vec![], vec![1]]),
+            Some(vec![1, 3])
+        );
+    }
+
+    #[test]
+    fn a_full_mesh_with_own_topics_is_proved() {
+        let aliases: Vec<String> = (0..20).map(|at| format!("n{at}")).collect();
+        let mut file = format!("clusters = {}\n{IDENTITY}", aliases.join(", "));
+        for source in &aliases {
+            file += &format!("{source}.bootstrap.servers = h:1\n");
+            for target in &aliases {
+                file += &format!("{source}->{target}.enabled = true\n");
+                file += &format!("{source}->{target}.topics = {source}-.*\n");
+            }
+        }
+        let properties = Properties::parse(file.as_bytes()).unwrap();
+        let config = MirrorConfig::read(properties, &[]).unwrap();
+        assert_eq!(
+            (config.flows().len(), config.loop_proof()),
+            (380, LoopProof::Stopped)
+        );
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod overlap;
 
+pub(crate) use overlap::Names;
+
 use fancy_regex::{Regex, RegexBuilder};
 
 use crate::config::value;
@@ -210,11 +212,6 @@ impl TopicFilter {
             (Err(Undecided), _) | (_, Err(Undecided)) => TopicVerdict::Undecided,
         }
     }
-
-    /// Whether it is certain that no topic name passes both filters; see [`overlap::is_disjoint`].
-    pub(crate) fn is_disjoint(&self, other: &Self) -> bool {
-        overlap::is_disjoint(self, other)
-    }
 }
 
 #[cfg(test)]
@@ -286,6 +283,9 @@ mod tests {
         assert_eq!(item("ok, a["), "a[");
         assert_eq!(item("*"), "*");
         assert_eq!(item("a)|(b"), "a)|(b");
+        // Bounded by the parser's depth and by size, not by the stack or the memory.
+        assert!(PatternList::parse(&"(".repeat(100_000)).is_err());
+        assert!(PatternList::parse("((a{999}){999}){999}").is_err());
     }
 
     #[test]

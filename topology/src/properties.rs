@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::config::is_secret;
@@ -136,6 +137,14 @@ impl Properties {
         }
     }
 
+    /// The entries whose keys start with `prefix`.
+    fn prefixed(&self, prefix: &str) -> impl Iterator<Item = (&String, &Property)> {
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        self.entries
+            .range::<str, _>(from)
+            .take_while(move |(key, _)| key.starts_with(prefix))
+    }
+
     /// The entries whose keys start with `prefix`, without it.
     pub(crate) fn stripped(&self, prefix: &str) -> Self {
         let strip = |(key, property): (&String, &Property)| {
@@ -143,7 +152,25 @@ impl Properties {
                 .map(|rest| (rest.to_owned(), property.clone()))
         };
         Self {
-            entries: self.entries.iter().filter_map(strip).collect(),
+            entries: self.prefixed(prefix).filter_map(strip).collect(),
+        }
+    }
+
+    /// Overlays the entries of `from` whose keys start with `prefix`.
+    pub(crate) fn copy_prefixed(&mut self, from: &Self, prefix: &str) {
+        let entries = from
+            .prefixed(prefix)
+            .map(|(key, property)| (key.clone(), property.clone()));
+        self.entries.extend(entries);
+    }
+
+    /// The entries whose keys `keep` takes.
+    pub(crate) fn filtered(&self, keep: impl Fn(&str) -> bool) -> Self {
+        let entries = self.entries.iter().filter(|(key, _)| keep(key));
+        Self {
+            entries: entries
+                .map(|(key, property)| (key.clone(), property.clone()))
+                .collect(),
         }
     }
 
@@ -157,11 +184,6 @@ impl Properties {
         for property in self.entries.values_mut() {
             property.value = change(&property.value);
         }
-    }
-
-    /// Drops the entries that `keep` refuses.
-    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
-        self.entries.retain(|key, _| keep(key));
     }
 }
 

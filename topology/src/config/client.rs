@@ -69,8 +69,9 @@ pub fn client_properties(
     owner: ClientOwner,
     role: &str,
 ) -> Properties {
-    let mut client = connector.stripped(&format!("{side}.cluster."));
-    client.retain(is_common_client_key);
+    let mut client = connector
+        .stripped(&format!("{side}.cluster."))
+        .filtered(is_common_client_key);
     client.extend(connector.stripped(&format!("{kind}.")));
     client.extend(connector.stripped(&format!("{side}.{kind}.")));
     if kind == ClientKind::Consumer {

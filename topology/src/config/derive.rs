@@ -151,10 +151,10 @@ impl MirrorProperties {
         let source = &flow.source;
         let mut worker = self.cluster_properties(&flow.target);
         for prefix in WORKER_PREFIXES {
-            self.copy_prefixed(&mut worker, prefix);
+            worker.copy_prefixed(&self.raw, prefix);
         }
         let mut worker = self.resolve(worker);
-        self.copy_prefixed(&mut worker, PROVIDERS);
+        worker.copy_prefixed(&self.raw, PROVIDERS);
         worker.insert_default("client.id", flow.to_string());
         worker.insert_default("group.id", format!("{source}-mm2"));
         worker.insert_default(
@@ -178,8 +178,7 @@ impl MirrorProperties {
     /// A connector's properties, `${...}` unresolved (docs/spec/mm2.md 1.4 D; upstream
     /// `connectorBaseConfig`). The same for the three connectors but for name and class.
     pub fn connector_properties(&self, flow: &FlowId, connector: Connector) -> Properties {
-        let mut properties = self.raw.clone();
-        properties.retain(|key| {
+        let mut properties = self.raw.filtered(|key| {
             connector_key(key).is_some() || key.starts_with(PROVIDERS) || key.starts_with(POLICY)
         });
         for (side, alias) in [("source", &flow.source), ("target", &flow.target)] {
@@ -249,12 +248,6 @@ impl MirrorProperties {
     pub(crate) fn resolve(&self, mut properties: Properties) -> Properties {
         properties.map_values(|text| self.providers.resolve(text));
         properties
-    }
-
-    fn copy_prefixed(&self, to: &mut Properties, prefix: &str) {
-        for (key, _) in self.raw.iter().filter(|(key, _)| key.starts_with(prefix)) {
-            to.copy(key, &self.raw, key);
-        }
     }
 }
 

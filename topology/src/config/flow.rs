@@ -5,7 +5,7 @@ mod clients;
 
 use std::time::Duration;
 
-use self::checks::{check_aliases, check_plaintext, check_supported};
+use self::checks::{check_aliases, check_plaintext, check_resolved, check_supported};
 pub use self::clients::{AutoOffsetReset, IsolationLevel};
 use self::clients::{Clients, auto_offset_reset, isolation_level};
 
@@ -131,6 +131,7 @@ impl FlowConfig {
         for (key, _) in connector.iter() {
             errors.take(keys::check_ignored(&connector, key));
         }
+        check_resolved(&connector, errors);
         let replication_enabled = errors.read(value::boolean(&connector, "enabled", false));
         if replication_enabled {
             check_supported(&connector, &worker, errors);

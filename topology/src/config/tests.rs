@@ -332,6 +332,14 @@ fn one_fault_each() {
         "B.producer.security.protocol (line 6)",
     );
     starts_with(
+        "A->B.topics = ${file:/x:y}\n",
+        "A->B.topics (line 6): `${file:/x:y}` is not valid",
+    );
+    starts_with(
+        "replication.factor = ${env:RF}\n",
+        "replication.factor (line 6): `${env:RF}` is",
+    );
+    starts_with(
         "sasl.login.refresh.window.factor = x\n",
         "sasl.login.refresh.window.factor (line",
     );
@@ -373,6 +381,26 @@ fn a_secret_is_never_shown() {
         error,
         format!("{name}: [hidden] is not valid; write another")
     );
+}
+
+/// Answers `RF` with 5.
+#[derive(Debug)]
+struct Env;
+
+impl ConfigProvider for Env {
+    fn get(&self, _path: &str, key: &str) -> Option<String> {
+        (key == "RF").then(|| "5".to_owned())
+    }
+}
+
+#[test]
+fn providers_resolve_typed_values() {
+    let mut providers = ConfigProviders::default();
+    providers.add("env", std::sync::Arc::new(Env));
+    let file = format!("{ONE_FLOW}replication.factor = ${{env:RF}}\n");
+    let properties = Properties::parse(file.as_bytes()).unwrap();
+    let config = MirrorConfig::read_with(properties, &[], providers).unwrap();
+    assert_eq!(config.flows()[0].replication_factor, 5);
 }
 
 #[test]

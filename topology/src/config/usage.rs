@@ -1,5 +1,6 @@
 //! Which keys of the file have no effect, and why: said once at start, where MM2 is silent.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::derive::MirrorProperties;
@@ -8,7 +9,7 @@ use super::keys::{
     CLIENT_KEYS, DEDICATED_KEYS, FLOW_ONLY_KEYS, REMOVED_KEYS, Use, WORKER_KEYS, WORKER_PREFIXES,
     connector_key, find, is_common_client_key,
 };
-use crate::alias::FlowId;
+use crate::alias::{ClusterAlias, FlowId};
 
 const CLIENT_PREFIXES: [&str; 3] = ["consumer.", "producer.", "admin."];
 
@@ -50,9 +51,10 @@ impl From<Use> for Fate {
 /// The unknown and the ignored keys, in the order of their lines.
 pub(super) fn report(mirror: &MirrorProperties) -> (Vec<KeyReport>, Vec<KeyReport>) {
     let (mut unknown, mut ignored) = (Vec::new(), Vec::new());
+    let places = Places::of(mirror);
     for (key, value) in mirror.raw().iter() {
         let at = KeyAt::of(mirror.raw(), key);
-        match fate(mirror, key, value) {
+        match places.fate(key, value) {
             Fate::Unknown(hint) => unknown.push(KeyReport { at, hint }),
             Fate::Ignored => ignored.push(KeyReport { at, hint: None }),
             Fate::Acts => {}
@@ -64,96 +66,119 @@ pub(super) fn report(mirror: &MirrorProperties) -> (Vec<KeyReport>, Vec<KeyRepor
     (unknown, ignored)
 }
 
-fn fate(mirror: &MirrorProperties, key: &str, value: &str) -> Fate {
-    let top_level = top_level(mirror, key);
-    let mut prefixed = None;
-    for alias in mirror.clusters() {
-        if let Some(rest) = key
-            .strip_prefix(alias.as_str())
-            .and_then(|key| key.strip_prefix('.'))
-        {
-            prefixed = prefixed.max(Some(of_cluster(mirror, rest)));
+/// Where keys can stand.
+struct Places<'a> {
+    clusters: &'a [ClusterAlias],
+    /// The prefix of every possible flow, the flow, and whether it exists.
+    flows: Vec<(String, FlowId, bool)>,
+    /// A flow for hints: the first that exists, or the first that could.
+    example: FlowId,
+}
+
+impl<'a> Places<'a> {
+    fn of(mirror: &'a MirrorProperties) -> Self {
+        let existing: BTreeSet<_> = mirror.cluster_pairs().into_iter().collect();
+        let place = |flow: FlowId| (format!("{flow}."), flow.clone(), existing.contains(&flow));
+        let flows: Vec<_> = mirror.all_pairs().map(place).collect();
+        let example = flows.iter().find(|(.., exists)| *exists).or(flows.first());
+        let example = example.map_or_else(|| FlowId::new("S", "T"), |(_, flow, _)| flow.clone());
+        Self {
+            clusters: mirror.clusters(),
+            flows,
+            example,
         }
     }
-    for flow in mirror.all_pairs() {
-        if let Some(rest) = key.strip_prefix(&format!("{flow}.")) {
-            prefixed = prefixed.max(Some(of_flow(mirror, &flow, rest, value)));
+
+    fn fate(&self, key: &str, value: &str) -> Fate {
+        let top_level = self.top_level(key);
+        let mut prefixed = None;
+        for alias in self.clusters {
+            if let Some(rest) = key
+                .strip_prefix(alias.as_str())
+                .and_then(|key| key.strip_prefix('.'))
+            {
+                prefixed = prefixed.max(Some(self.of_cluster(rest)));
+            }
+        }
+        for (prefix, flow, exists) in &self.flows {
+            if let Some(rest) = key.strip_prefix(prefix.as_str()) {
+                let is_off = !exists && !is_boolean(value);
+                prefixed = prefixed.max(Some(of_flow(flow, rest, is_off)));
+            }
+        }
+        match (top_level, prefixed) {
+            // The hint of the prefix's reading is the one that fits.
+            (Fate::Unknown(_), Some(prefixed)) => prefixed,
+            (top_level, Some(prefixed)) => top_level.max(prefixed),
+            (top_level, None) => top_level,
         }
     }
-    match (top_level, prefixed) {
-        // The hint of the prefix's reading is the one that fits.
-        (Fate::Unknown(_), Some(prefixed)) => prefixed,
-        (top_level, Some(prefixed)) => top_level.max(prefixed),
-        (top_level, None) => top_level,
+
+    fn top_level(&self, key: &str) -> Fate {
+        let flow = &self.example;
+        if let Some(used) = find(DEDICATED_KEYS, key) {
+            return used.into();
+        }
+        if let Some((_, used)) = connector_key(key) {
+            return used.into();
+        }
+        if WORKER_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
+            return find(WORKER_KEYS, key).map_or(Fate::Ignored, Fate::from);
+        }
+        let hint = if let Some((prefix, _)) = key.split_once("->") {
+            let known = self.clusters.iter().any(|alias| alias.as_str() == prefix);
+            let part = if known { "its target" } else { "its source" };
+            Some(format!(
+                "no such flow; {part} is not in clusters, or source and target are one"
+            ))
+        } else if find(FLOW_ONLY_KEYS, key).is_some() {
+            Some(format!("has no effect at top level; write `{flow}.{key}`"))
+        } else if find(WORKER_KEYS, key).is_some() {
+            Some(format!(
+                "has no effect at top level; write `{}.{key}`",
+                flow.target
+            ))
+        } else if find(CLIENT_KEYS, key).is_some() {
+            Some(format!(
+                "has no effect at top level; write `{}.consumer.{key}` or the like",
+                flow.source
+            ))
+        } else if let Some(alias) = key.strip_suffix(".bootstrap.servers") {
+            Some(format!("`{alias}` is not in clusters"))
+        } else {
+            removed(key)
+        };
+        Fate::Unknown(hint)
+    }
+
+    fn of_cluster(&self, key: &str) -> Fate {
+        if let Some(used) = common_client_key(key).or_else(|| of_client(key)) {
+            return used.into();
+        }
+        if let Some(used) = find(WORKER_KEYS, key) {
+            return used.into();
+        }
+        if find(CLIENT_KEYS, key).is_some() {
+            return Fate::Ignored; // the worker's own clients
+        }
+        let of_client = CLIENT_PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+        if !of_client && (connector_key(key).is_some() || find(FLOW_ONLY_KEYS, key).is_some()) {
+            let flow = &self.example;
+            return Fate::Unknown(Some(format!(
+                "has no effect for a cluster; write `{flow}.{key}`"
+            )));
+        }
+        Fate::Unknown(removed(key))
     }
 }
 
-fn top_level(mirror: &MirrorProperties, key: &str) -> Fate {
-    let flow = example(mirror);
-    if let Some(used) = find(DEDICATED_KEYS, key) {
-        return used.into();
-    }
-    if let Some((_, used)) = connector_key(key) {
-        return used.into();
-    }
-    if WORKER_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
-        return find(WORKER_KEYS, key).map_or(Fate::Ignored, Fate::from);
-    }
-    let hint = if let Some((prefix, _)) = key.split_once("->") {
-        let known = mirror
-            .clusters()
-            .iter()
-            .any(|alias| alias.as_str() == prefix);
-        let part = if known { "its target" } else { "its source" };
-        Some(format!(
-            "no such flow; {part} is not in clusters, or source and target are one"
-        ))
-    } else if find(FLOW_ONLY_KEYS, key).is_some() {
-        Some(format!("has no effect at top level; write `{flow}.{key}`"))
-    } else if find(WORKER_KEYS, key).is_some() {
-        Some(format!(
-            "has no effect at top level; write `{}.{key}`",
-            flow.target
-        ))
-    } else if find(CLIENT_KEYS, key).is_some() {
-        Some(format!(
-            "has no effect at top level; write `{}.consumer.{key}` or the like",
-            flow.source
-        ))
-    } else if let Some(alias) = key.strip_suffix(".bootstrap.servers") {
-        Some(format!("`{alias}` is not in clusters"))
-    } else {
-        removed(key)
-    };
-    Fate::Unknown(hint)
+fn is_boolean(value: &str) -> bool {
+    value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false")
 }
 
-fn of_cluster(mirror: &MirrorProperties, key: &str) -> Fate {
-    if let Some(used) = common_client_key(key).or_else(|| of_client(key)) {
-        return used.into();
-    }
-    if let Some(used) = find(WORKER_KEYS, key) {
-        return used.into();
-    }
-    if find(CLIENT_KEYS, key).is_some() {
-        return Fate::Ignored; // the worker's own clients
-    }
-    let of_client = CLIENT_PREFIXES.iter().any(|prefix| key.starts_with(prefix));
-    if !of_client && (connector_key(key).is_some() || find(FLOW_ONLY_KEYS, key).is_some()) {
-        let flow = example(mirror);
-        return Fate::Unknown(Some(format!(
-            "has no effect for a cluster; write `{flow}.{key}`"
-        )));
-    }
-    Fate::Unknown(removed(key))
-}
-
-fn of_flow(mirror: &MirrorProperties, flow: &FlowId, key: &str, value: &str) -> Fate {
-    let selects = matches!(key, "enabled" | "emit.heartbeats.enabled");
-    let is_boolean = ["true", "false"]
-        .iter()
-        .any(|text| value.eq_ignore_ascii_case(text));
-    if selects && !is_boolean && !mirror.cluster_pairs().contains(flow) {
+/// `is_off`: the flow does not exist, and the value is none that could switch it on.
+fn of_flow(flow: &FlowId, key: &str, is_off: bool) -> Fate {
+    if is_off && matches!(key, "enabled" | "emit.heartbeats.enabled") {
         let hint = "is neither true nor false, which counts as false; mind white space at the end";
         return Fate::Unknown(Some(hint.to_owned()));
     }
@@ -169,7 +194,10 @@ fn of_flow(mirror: &MirrorProperties, flow: &FlowId, key: &str, value: &str) -> 
         .and_then(common_client_key);
     match client.or(cluster) {
         Some(used) => return used.into(),
-        None if side.is_some() => return Fate::Unknown(None),
+        None if side.is_some() || CLIENT_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) => {
+            let of_connect = find(FLOW_ONLY_KEYS, key).filter(|_| key.contains(".override."));
+            return of_connect.map_or(Fate::Unknown(None), Fate::from);
+        }
         None => {}
     }
     if let Some(used) = find(FLOW_ONLY_KEYS, key) {
@@ -203,14 +231,6 @@ fn removed(key: &str) -> Option<String> {
         .map(|(_, hint)| (*hint).to_owned())
 }
 
-/// A flow for hints: the first that exists, or the first that could.
-fn example(mirror: &MirrorProperties) -> FlowId {
-    let exists = mirror.cluster_pairs().into_iter().next();
-    exists
-        .or_else(|| mirror.all_pairs().next())
-        .unwrap_or_else(|| FlowId::new("S", "T"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,11 +241,8 @@ mod tests {
         let file = format!("clusters = A, B\nA->B.enabled = true\n{line}");
         let raw = Properties::parse(file.as_bytes()).unwrap();
         let (key, value) = raw.iter().find(|(key, _)| line.starts_with(key)).unwrap();
-        fate(
-            &MirrorProperties::new(raw.clone(), ConfigProviders::default()).unwrap(),
-            key,
-            value,
-        )
+        let mirror = MirrorProperties::new(raw.clone(), ConfigProviders::default()).unwrap();
+        Places::of(&mirror).fate(key, value)
     }
 
     #[test]
@@ -272,6 +289,8 @@ mod tests {
             ("replication.facter=1", None),
             ("A->B.topic=x", None),
             ("A.consumer.isolation=x", None),
+            ("A->B.consumer.isolation=x", None),
+            ("A->B.source.isolation.level=x", None),
             ("A->C.enabled=true", Some("its target is not in clusters")),
             ("X->B.topics=t", Some("its source is not in clusters")),
             ("A->A.enabled=true", Some("source and target are one")),

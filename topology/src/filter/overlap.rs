@@ -20,21 +20,33 @@ const JOINT_STATES_MAX: usize = 20_000;
 /// A state of each automaton: two include and two exclude lists, include first.
 type Joint = [StateID; 4];
 
-/// Whether it is certain that no topic name passes both filters.
-///
-/// `false` also means "cannot tell": a pattern that is more than a regular language (look-around,
-/// back references, possessive quantifiers, Unicode classes), or one too large.
-pub(super) fn is_disjoint(a: &TopicFilter, b: &TopicFilter) -> bool {
-    let lists = [&a.include, &b.include, &a.exclude, &b.exclude];
-    let automata: Option<Vec<_>> = lists.into_iter().map(automaton).collect();
-    automata
-        .and_then(|automata| share_no_name(&automata.try_into().ok()?))
-        .unwrap_or(false)
+/// A topic filter as automata, made once and compared with many.
+pub(crate) struct Names {
+    include: DFA<Vec<u32>>,
+    exclude: DFA<Vec<u32>>,
+}
+
+impl Names {
+    /// `None` for what is more than a regular language (look-around, back references, possessive
+    /// quantifiers, Unicode classes), or too large.
+    pub(crate) fn of(filter: &TopicFilter) -> Option<Self> {
+        Some(Self {
+            include: automaton(&filter.include)?,
+            exclude: automaton(&filter.exclude)?,
+        })
+    }
+
+    /// Whether it is certain that no topic name passes both filters; `false` also means that
+    /// there were too many possibilities.
+    pub(crate) fn is_disjoint(&self, other: &Self) -> bool {
+        let automata = [&self.include, &other.include, &self.exclude, &other.exclude];
+        share_no_name(automata).unwrap_or(false)
+    }
 }
 
 /// Searches the joint states that legal topic names reach for one where both include lists match
 /// and no exclude list does. `None` if there are too many.
-fn share_no_name(automata: &[DFA<Vec<u32>>; 4]) -> Option<bool> {
+fn share_no_name(automata: [&DFA<Vec<u32>>; 4]) -> Option<bool> {
     let anchored = start::Config::new().anchored(Anchored::Yes);
     let mut first = Joint::default();
     for (state, automaton) in first.iter_mut().zip(automata) {
@@ -66,11 +78,11 @@ fn share_no_name(automata: &[DFA<Vec<u32>>; 4]) -> Option<bool> {
     Some(true)
 }
 
-fn accepts(automata: &[DFA<Vec<u32>>; 4], joint: Joint) -> bool {
+fn accepts(automata: [&DFA<Vec<u32>>; 4], joint: Joint) -> bool {
     let matches = |(automaton, state): (&DFA<Vec<u32>>, StateID)| {
         automaton.is_match_state(automaton.next_eoi_state(state))
     };
-    let mut matches = automata.iter().zip(joint).map(matches);
+    let mut matches = automata.into_iter().zip(joint).map(matches);
     matches.by_ref().take(2).all(|included| included) && !matches.any(|excluded| excluded)
 }
 
@@ -111,6 +123,12 @@ fn is_read_alike(pattern: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn is_disjoint(a: &TopicFilter, b: &TopicFilter) -> bool {
+        Names::of(a)
+            .zip(Names::of(b))
+            .is_some_and(|(a, b)| a.is_disjoint(&b))
+    }
 
     fn filter(include: &str, exclude: &str) -> TopicFilter {
         let list = |text| PatternList::parse(text).unwrap();

@@ -3,6 +3,7 @@
 use crate::alias::FlowId;
 use crate::config::derive::{BYTE_ARRAY_CONVERTER, MirrorProperties};
 use crate::config::error::{ConfigError, ConfigErrors, KeyAt};
+use crate::config::keys::{Use, connector_key};
 use crate::config::value;
 use crate::properties::Properties;
 
@@ -14,6 +15,18 @@ pub(super) fn check_plaintext(client: &Properties) -> Result<(), ConfigError> {
             Err(ConfigError::unsupported(client, KEY, "PLAINTEXT"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Refuses a reference that no provider answered. MM2 takes the text itself: as `topics` it would
+/// silently match nothing.
+pub(super) fn check_resolved(connector: &Properties, errors: &mut ConfigErrors) {
+    for (key, value) in connector.iter() {
+        let acts = matches!(connector_key(key), Some((_, Use::Acts)));
+        if acts && value.contains("${") {
+            let expected = "no config provider answers it; write the value itself";
+            errors.push(ConfigError::invalid(connector, key, expected));
+        }
     }
 }
 
