@@ -1,0 +1,5 @@
+//! End-to-end tests of the product on real Apache Kafka, checked by an independent client (librdkafka).
+//! One program, so that its tests share a pair of clusters.
+
+mod copy;
+mod flows;
