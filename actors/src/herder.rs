@@ -16,7 +16,7 @@ use crate::backoff::Backoff;
 use crate::flow::Flow;
 use crate::positions::PositionStore;
 use crate::registry::{PartitionKey, PartitionState};
-use crate::replicator::{Assignment, Replicator};
+use crate::replicator::{Assignment, Replicator, load_all_rules};
 use crate::supervisor::{
     ChildSpec, Placement, RunningChild, StartContext, Supervise, Supervisor, TICK_INTERVAL,
     Unsupervise,
@@ -43,6 +43,8 @@ pub struct Herder {
     /// What was stored when the flow started; none until it was read.
     stored: Option<Arc<OffsetTable>>,
     running: BTreeSet<(String, i32)>,
+    /// Partitions that are shown as waiting though nothing runs for them.
+    shown_blocked: BTreeSet<(String, i32)>,
 }
 
 /// What a round found out.
@@ -74,6 +76,7 @@ impl Herder {
                 backoff: Backoff::new(RETRY_BASE, RETRY_MAX),
                 stored: None,
                 running: BTreeSet::new(),
+                shown_blocked: BTreeSet::new(),
             }))
         })
     }
@@ -116,14 +119,7 @@ impl Herder {
             self.stored = Some(round.stored.clone());
             self.supervise(PositionStore::spec(self.flow.clone()), ctx);
         }
-        for (topic, (reason, partitions)) in &round.blocked {
-            for partition in 0..*partitions {
-                if !self.running.contains(&(topic.clone(), partition)) {
-                    let status = self.flow.registry.partition(self.key(topic, partition));
-                    status.set_state(PartitionState::Waiting, reason.clone());
-                }
-            }
-        }
+        self.show_blocked(&round.blocked);
         let assigned = |at: &&(String, i32)| (self.assigned)(&at.0, at.1);
         let wanted: BTreeSet<_> = round.wanted.iter().filter(assigned).cloned().collect();
         let gone: Vec<_> = self.running.difference(&wanted).cloned().collect();
@@ -141,6 +137,25 @@ impl Herder {
             self.start_replicator(&round.stored, topic, partition, ctx);
         }
         self.again(!round.blocked.is_empty(), ctx);
+    }
+
+    /// Gives partitions that nothing runs for a state and a reason, and takes those back that are past.
+    fn show_blocked(&mut self, blocked: &BTreeMap<String, (String, i32)>) {
+        let mut shown = BTreeSet::new();
+        for (topic, (reason, partitions)) in blocked {
+            for partition in 0..*partitions {
+                let at = (topic.clone(), partition);
+                if !self.running.contains(&at) {
+                    let status = self.flow.registry.partition(self.key(topic, partition));
+                    status.set_state(PartitionState::Waiting, reason.clone());
+                    shown.insert(at);
+                }
+            }
+        }
+        for (topic, partition) in self.shown_blocked.difference(&shown) {
+            self.flow.registry.remove(&self.key(topic, *partition));
+        }
+        self.shown_blocked = shown;
     }
 
     fn key(&self, topic: &str, partition: i32) -> PartitionKey {
@@ -222,6 +237,15 @@ async fn look(flow: Arc<Flow>, stored: Option<Arc<OffsetTable>>) -> Result<Round
         .map(|topic| (topic.name, topic.partitions))
         .collect();
     let blocked = remote_topics::create_missing(&flow, &source).await?;
+    let unknown: Vec<String> = source
+        .keys()
+        .filter(|topic| !blocked.contains_key(*topic))
+        .map(|topic| flow.config.remote_topic(topic))
+        .filter(|remote| !flow.rules.contains_key(remote.as_str()))
+        .collect();
+    if !unknown.is_empty() {
+        load_all_rules(&flow, &unknown).await?;
+    }
     let wanted = source
         .iter()
         .filter(|(topic, _)| !blocked.contains_key(*topic))

@@ -19,14 +19,14 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-pub(crate) use prepare::load_rules;
+pub(crate) use prepare::{load_all_rules, load_rules};
 pub(crate) use source::{DROP_LABELS, REENCODE_LABELS};
 
 use crate::backoff::Backoff;
 use crate::flow::Flow;
 use crate::links;
 use crate::registry::{PartitionState, PartitionStatus};
-use crate::source_link::{SourceLink, Unfollow};
+use crate::source_link::SourceLink;
 use crate::supervisor::{ChildSpec, Placement, RunningChild, StartContext};
 use crate::target_link::TargetLink;
 
@@ -36,7 +36,7 @@ const MAILBOX_CAPACITY: usize = 4_096;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// First and longest wait before a broker is asked again.
 const RETRY_BASE: Duration = Duration::from_millis(50);
-const RETRY_MAX: Duration = Duration::from_secs(10);
+const RETRY_MAX: Duration = Duration::from_secs(3);
 /// A broker may forget a producer id that rests (`producer.id.expiration.ms`, 1 day by default): after this rest
 /// the next batch goes alone (`engine::lane::raw::window`).
 const PROBE_AFTER_REST: Duration = Duration::from_secs(300);
@@ -181,6 +181,8 @@ pub struct Replicator {
     topic_id: Option<Uuid>,
     following: Following,
     next_follow_id: u64,
+    /// Which search for the leader counts; an earlier one's result is thrown away.
+    search: u64,
     backlog: VecDeque<Backlog>,
     next_job: u64,
     jobs_out: usize,
@@ -237,6 +239,7 @@ impl Replicator {
             topic_id: None,
             following: Following::Nothing,
             next_follow_id: 0,
+            search: 0,
             backlog: VecDeque::new(),
             next_job: 0,
             jobs_out: 0,
@@ -377,14 +380,7 @@ impl Actor for Replicator {
     }
 
     fn stopped(&mut self, ctx: &mut Self::Context) {
-        if let Following::On { follow_id, link } = &self.following {
-            let unfollow = Unfollow {
-                follow_id: *follow_id,
-                replicator: ctx.address(),
-            };
-            // A link that is gone, or full, forgets us at its next delivery.
-            drop(link.try_send(unfollow));
-        }
+        self.unfollow(ctx);
         if self.start.kill_switch.fired() && self.start.progress.verdict().is_none() {
             self.status.set_state(PartitionState::Stopped, "stopped");
         }

@@ -9,7 +9,12 @@ use scenarios::{Product, RealCluster, await_ok};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An `mm2.properties` with every replication factor 1, quick refreshes, and the topics of one test only.
-pub(crate) fn properties(east: &RealCluster, west: &RealCluster, topics: &str, more: &str) -> String {
+pub(crate) fn properties(
+    east: &RealCluster,
+    west: &RealCluster,
+    topics: &str,
+    more: &str,
+) -> String {
     format!(
         "clusters = east, west\n\
          east.bootstrap.servers = {}\n\
@@ -47,5 +52,8 @@ pub(crate) fn await_copy(
 ) {
     let what = format!("{copy} to equal {topic}");
     let patience = Duration::from_secs(10);
-    await_ok(&what, PATIENCE, || source.check_copy(topic, target, copy, isolation, patience)).unwrap();
+    await_ok(&what, PATIENCE, || {
+        source.check_copy(topic, target, copy, isolation, patience)
+    })
+    .unwrap();
 }

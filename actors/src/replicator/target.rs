@@ -9,11 +9,10 @@ use engine::lane::raw::window::{Acked, Event, Outgoing, Submission};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Backlog, Following, Replicator, Rewritten, load_rules};
+use super::{Backlog, Replicator, Rewritten, load_rules};
 use crate::clock::now_ms;
 use crate::links;
 use crate::reencode_pool::Job;
-use crate::source_link::Unfollow;
 use crate::target_link::Produce;
 
 /// Batches of one partition that pool threads may have at once: enough to keep a window full.
@@ -26,6 +25,7 @@ impl Replicator {
             return; // somebody else may write by now
         }
         self.submit_jobs(ctx);
+        self.renew_link();
         while let (Some(window), Some(front)) = (self.window.as_mut(), self.backlog.front()) {
             let sendable = match front {
                 Backlog::Rewrite { .. } => false,
@@ -51,6 +51,20 @@ impl Replicator {
                 }
                 Some(Backlog::Rewrite { .. }) | None => return,
             }
+        }
+    }
+
+    /// A link ends when it rests; the next batch gets another one.
+    fn renew_link(&mut self) {
+        let in_flight = self
+            .window
+            .as_ref()
+            .is_some_and(|window| window.in_flight());
+        if let Some((leader, link)) = &mut self.target
+            && !in_flight
+            && !link.connected()
+        {
+            *link = links::target(&self.flow, &leader.broker);
         }
     }
 
@@ -218,14 +232,6 @@ impl Replicator {
         self.drop_backlog();
         self.position = position;
         self.last_fetched_epoch = -1;
-        if let Following::On { follow_id, link } = &self.following {
-            let unfollow = Unfollow {
-                follow_id: *follow_id,
-                replicator: ctx.address(),
-            };
-            // A link that takes nothing is found dead at the next look.
-            drop(link.try_send(unfollow));
-        }
         self.follow(None, ctx);
         self.find_target(None, ctx);
     }

@@ -168,9 +168,11 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError`] when no broker answers.
     pub async fn refresh(&self, topic: &str, needed: Instant) -> Result<(), ClusterError> {
-        let is_new = self.tracked.insert(topic.into());
+        self.tracked.insert(topic.into());
         let mut refreshed = self.refreshed.lock().await;
-        if !is_new && refreshed.is_some_and(|at| at >= needed) {
+        // Whoever waited here is served by the first request that began after the need: a thousand partitions that
+        // start at once cause two.
+        if refreshed.is_some_and(|at| at >= needed) && self.topics.contains_key(topic) {
             return Ok(());
         }
         let began = Instant::now();
