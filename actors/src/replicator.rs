@@ -321,7 +321,7 @@ impl Replicator {
         self.status
             .set_state(PartitionState::Halted, reason.to_owned());
         self.start.progress.halted(reason);
-        ctx.stop();
+        self.end(ctx);
     }
 
     /// Asks the supervisor for a fresh start behind what is acknowledged.
@@ -330,6 +330,19 @@ impl Replicator {
         self.status
             .set_state(PartitionState::Waiting, format!("starting over: {reason}"));
         self.start.progress.failed(reason);
+        self.end(ctx);
+    }
+
+    /// As [`Self::fail`], from another position, which may be lower: nothing that is still on its way may move it again.
+    fn start_over_at(&mut self, position: i64, reason: &str, ctx: &mut Context<Self>) {
+        self.fail(reason, ctx);
+        self.status.start_at(position);
+    }
+
+    /// No answer that is still under way counts from here on.
+    fn end(&mut self, ctx: &mut Context<Self>) {
+        self.window = None;
+        self.drop_backlog();
         ctx.stop();
     }
 

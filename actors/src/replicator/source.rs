@@ -96,7 +96,6 @@ impl Replicator {
         if known.is_some_and(|known| known != leader.topic_id && !leader.topic_id.is_nil()) {
             // The remote topic keeps the old incarnation's records; the new one's follow them, from its first.
             warn!(partition = %self.start.name, "the source topic was deleted and created again: copying the new one from its start");
-            self.last_fetched_epoch = -1;
             return self.reposition(Reposition::Recreated, ctx);
         }
         let link = links::source(&self.flow, &leader.broker);
@@ -174,9 +173,8 @@ impl Replicator {
             partition = %self.start.name, position = self.position, end_offset, records,
             "the source's log was truncated (unclean election): the copy keeps records that the source lost"
         );
-        self.position = self.position.min(end_offset);
-        self.last_fetched_epoch = epoch;
-        self.follow(Some(Instant::now()), ctx);
+        let reason = format!("the source's log was truncated behind epoch {epoch}");
+        self.start_over_at(self.position.min(end_offset), &reason, ctx);
     }
 
     /// Finds a place to go on when the position is not in the log.
@@ -228,7 +226,9 @@ impl Replicator {
         }
         let name = self.start.name.clone();
         match why {
-            Reposition::Recreated => self.position = start,
+            Reposition::Recreated => {
+                return self.start_over_at(start, "the source topic was created again", ctx);
+            }
             // Right by now: a leader change was under way. Not at once, the next answer may be the same.
             Reposition::OutOfRange if (start..=end).contains(&position) => {
                 self.last_fetched_epoch = -1;
@@ -252,8 +252,7 @@ impl Replicator {
                     partition = %name, position, end, ?reset,
                     "the position lies beyond the end of the source's log (truncated, or created again while we were away)"
                 );
-                self.last_fetched_epoch = -1;
-                self.position = match reset {
+                let position = match reset {
                     AutoOffsetReset::Earliest => start,
                     AutoOffsetReset::Latest => end,
                     AutoOffsetReset::None => {
@@ -266,6 +265,8 @@ impl Replicator {
                         );
                     }
                 };
+                let reason = "the position lies beyond the end of the source's log";
+                return self.start_over_at(position, reason, ctx);
             }
         }
         self.follow(None, ctx);
