@@ -55,6 +55,22 @@ impl Positions {
             };
             flow.target.read_log(topic, partition, apply).await?;
         }
+        let source = config.id.source.as_str();
+        let mut stored = self.stored.lock().await;
+        for (at, last) in table.source_offsets(&config.connector_names.source) {
+            if at.cluster == source {
+                let (flow, topic) = (flow.label.clone(), at.topic.as_str().into());
+                stored.insert(
+                    PartitionKey {
+                        flow,
+                        topic,
+                        partition: at.partition,
+                    },
+                    last.0,
+                );
+            }
+        }
+        drop(stored);
         Ok(table)
     }
 
