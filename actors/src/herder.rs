@@ -26,6 +26,9 @@ use crate::supervisor::{
 const RETRY_BASE: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
+/// Leaders and addresses are asked for again when they are older, as Kafka's `metadata.max.age.ms`.
+const METADATA_AGE_MAX: Duration = Duration::from_secs(300);
+
 /// Which of a topic's partitions this node copies. One node copies all.
 pub type AssignedFn = dyn Fn(&str, i32) -> bool + Send + Sync;
 
@@ -277,6 +280,16 @@ impl Actor for Herder {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.start.stop_on_kill(ctx);
         ctx.run_interval(TICK_INTERVAL, |this, _| this.start.progress.tick());
+        ctx.run_interval(METADATA_AGE_MAX, |this, ctx| {
+            let flow = this.flow.clone();
+            ctx.spawn(wrap_future::<_, Self>(async move {
+                for cluster in [&flow.source, &flow.target] {
+                    if let Err(error) = cluster.refresh_older_than(METADATA_AGE_MAX / 2).await {
+                        debug!(flow = %flow.label, %error, "metadata not refreshed");
+                    }
+                }
+            }));
+        });
         self.round(ctx);
     }
 }

@@ -185,7 +185,10 @@ pub struct Replicator {
     search: u64,
     backlog: VecDeque<Backlog>,
     next_job: u64,
-    jobs_out: usize,
+    /// Jobs that the pool has.
+    jobs_out: Vec<u64>,
+    /// Batches in the backlog that no pool thread has yet.
+    rewrites_waiting: usize,
     /// None until a producer id is there.
     window: Option<Window>,
     /// None while the leader is looked for.
@@ -242,7 +245,8 @@ impl Replicator {
             search: 0,
             backlog: VecDeque::new(),
             next_job: 0,
-            jobs_out: 0,
+            jobs_out: Vec::new(),
+            rewrites_waiting: 0,
             window: None,
             target: None,
             sent_at: Instant::now(),
@@ -365,6 +369,7 @@ impl Replicator {
         if self.flow.drain.fired() {
             self.drop_backlog();
         }
+        self.submit_jobs(ctx);
         self.pump(ctx);
     }
 }

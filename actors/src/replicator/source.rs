@@ -301,6 +301,7 @@ impl Replicator {
             self.last_fetched_epoch = epoch;
         }
         self.status.fetched(self.position, chunk.high_watermark);
+        self.submit_jobs(ctx);
         self.pump(ctx);
     }
 
@@ -323,6 +324,7 @@ impl Replicator {
             }
             Verdict::Reencode(reason) => {
                 self.status.count_reencoded(reencode_place(reason));
+                self.rewrites_waiting += 1;
                 Backlog::Rewrite {
                     batch,
                     from_offset: self.position,
@@ -335,6 +337,7 @@ impl Replicator {
 
     /// Throws away what was fetched and not sent; it is fetched again after a restart.
     pub(super) fn drop_backlog(&mut self) {
+        self.rewrites_waiting = 0;
         for waiting in mem::take(&mut self.backlog) {
             self.credit.give_back(waiting.credit_bytes());
         }

@@ -1,6 +1,7 @@
 //! Leaders, their epochs and addresses: read by many threads, refreshed on error and age.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kafka_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponseTopic};
 use tokio::time::Instant;
@@ -175,6 +176,22 @@ impl Cluster {
         if refreshed.is_some_and(|at| at >= needed) && self.topics.contains_key(topic) {
             return Ok(());
         }
+        self.refresh_tracked(&mut refreshed).await
+    }
+
+    /// Asks for all that is tracked, unless that was done less than `age` ago.
+    ///
+    /// # Errors
+    /// [`ClusterError`] when no broker answers.
+    pub async fn refresh_older_than(&self, age: Duration) -> Result<(), ClusterError> {
+        let mut refreshed = self.refreshed.lock().await;
+        if self.tracked.is_empty() || refreshed.is_some_and(|at| at.elapsed() < age) {
+            return Ok(());
+        }
+        self.refresh_tracked(&mut refreshed).await
+    }
+
+    async fn refresh_tracked(&self, refreshed: &mut Option<Instant>) -> Result<(), ClusterError> {
         let began = Instant::now();
         let tracked = self.tracked.iter().map(|name| name.clone()).collect();
         let answer = self.metadata(Some(tracked)).await?;
