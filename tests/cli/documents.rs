@@ -1,5 +1,7 @@
 //! What documents and comments point to is there.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

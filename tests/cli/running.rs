@@ -1,5 +1,7 @@
 //! Clusters that cannot be reached are no reason to end: they are tried again for ever, and said to be unreachable.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
+
 use std::process::Stdio;
 use std::time::Instant;
 
