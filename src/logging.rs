@@ -93,22 +93,24 @@ fn subscriber(format: LogFormat, filter: EnvFilter) -> Box<dyn Subscriber + Send
 /// `Ok(None)` for an empty text. A bare word that is neither a level nor one of our targets is refused: the filter
 /// would take a misspelt level for a module's name, and then say nothing at all.
 fn read_filter(text: &str) -> Result<Option<EnvFilter>, String> {
-    if text.trim().is_empty() {
+    let words: Vec<&str> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+        .collect();
+    if words.is_empty() {
         return Ok(None);
     }
-    let mut words = text.split(',').map(str::trim);
-    let known = |word: &str| {
+    let known = |word: &&str| {
         word.contains(['=', '[', ':'])
             || word.parse::<LevelFilter>().is_ok()
-            || OUR_TARGETS.contains(&word)
+            || OUR_TARGETS.contains(word)
     };
-    if let Some(word) = words.find(|word| !word.is_empty() && !known(word)) {
+    if let Some(word) = words.iter().find(|word| !known(word)) {
         return Err(format!("`{}` is no level", word.escape_debug()));
     }
-    EnvFilter::builder()
-        .parse(text)
-        .map(Some)
-        .map_err(|error| error.to_string())
+    let parsed = EnvFilter::builder().parse(words.join(","));
+    parsed.map(Some).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -146,6 +146,10 @@ impl Herder {
     fn show_blocked(&mut self, blocked: &BTreeMap<String, (String, i32)>) {
         let mut shown = BTreeSet::new();
         for (topic, (reason, partitions)) in blocked {
+            let known = (topic.clone(), 0)..(topic.clone(), i32::MAX);
+            if self.shown_blocked.range(known).next().is_none() {
+                warn!(flow = %self.flow.label, topic, reason, "not copied now, trying on");
+            }
             for partition in 0..*partitions {
                 let at = (topic.clone(), partition);
                 if !self.running.contains(&at) {

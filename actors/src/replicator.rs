@@ -16,7 +16,7 @@ use engine::lane::raw::credit::Credit;
 use engine::lane::raw::produce::Outcome;
 use engine::lane::raw::window::{Outgoing, Window};
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{debug, error, warn};
 use uuid::Uuid;
 
 pub(crate) use prepare::{load_all_rules, load_rules};
@@ -302,7 +302,8 @@ impl Replicator {
             .or(self.source_trouble.as_ref())
         {
             Some(reason) => {
-                info!(partition = %self.start.name, %reason, "waiting");
+                // A thousand partitions lose a broker together: the flow's own line says that (the product's console).
+                debug!(partition = %self.start.name, %reason, "waiting");
                 self.status
                     .set_state(PartitionState::Waiting, reason.clone());
             }
