@@ -2,4 +2,11 @@
 //! One program, so that its tests share a pair of clusters.
 
 mod copy;
+mod crashes;
 mod flows;
+mod heartbeats;
+mod limits;
+mod load;
+mod naming;
+mod sources;
+mod topics;
