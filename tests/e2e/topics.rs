@@ -76,6 +76,40 @@ fn recreated_while_running() {
     stop(&mut product);
 }
 
+/// Goal: the same when the flow noticed the deletion before the topic came again, and had been restarted before: the
+/// position that was stored for the old topic says nothing about the new one.
+#[test]
+fn recreated_after_the_flow_gave_it_up() {
+    let pair = shared_pair().unwrap();
+    let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
+    let topic = unique("return");
+    east.create_topic(&topic, 1, 1, &[]).unwrap();
+    east.produce(&topic, &numbered(0..500, 1, 50)).unwrap();
+    let flow = Flow::new("return", &pair.east, &pair.west, &topic);
+    let mut product = flow.run();
+    await_exact(&west, &flow.remote(&topic), 0..500);
+    stop(&mut product);
+    product.restart().unwrap();
+    east.produce(&topic, &numbered(500..600, 1, 50)).unwrap();
+    await_exact(&west, &flow.remote(&topic), 0..600);
+    east.delete_topic(&topic).unwrap();
+    product
+        .await_output("the source has it no more", PATIENCE)
+        .unwrap();
+    east.create_topic(&topic, 1, 1, &[]).unwrap();
+    let fresh = pair.east.client().unwrap();
+    fresh.produce(&topic, &numbered(600..1_600, 1, 50)).unwrap();
+    await_exact(&west, &flow.remote(&topic), 0..1_600);
+    // And the new one's position is the one that counts from now on.
+    stop(&mut product);
+    product.restart().unwrap();
+    fresh
+        .produce(&topic, &numbered(1_600..1_700, 1, 50))
+        .unwrap();
+    await_exact(&west, &flow.remote(&topic), 0..1_700);
+    stop(&mut product);
+}
+
 /// Goal: a remote topic that cannot be created keeps its own partitions waiting, says why, and nothing else; once
 /// somebody creates it, it is copied.
 #[test]
