@@ -1,6 +1,7 @@
 //! End-to-end tests of the product on real Apache Kafka, checked by an independent client (librdkafka).
 //! One program, so that its tests share a pair of clusters.
 
+mod brokers;
 mod copy;
 mod crashes;
 mod flows;
@@ -8,5 +9,7 @@ mod heartbeats;
 mod limits;
 mod load;
 mod naming;
+mod outages;
+mod shutdown;
 mod sources;
 mod topics;
