@@ -49,6 +49,10 @@ impl Flow {
         let mut shown = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if *shown != trouble {
             match &trouble {
+                // One trouble has many wordings: two brokers in turn, reset here and refused there.
+                Some(reason) if shown.is_some() => {
+                    tracing::debug!(flow = %self.label, %reason, "still waiting");
+                }
                 Some(reason) => tracing::warn!(flow = %self.label, %reason, "waiting"),
                 None => tracing::info!(flow = %self.label, "well again"),
             }

@@ -282,7 +282,8 @@ impl Replicator {
                 this.position = prepared.position;
                 this.status.start_at(prepared.position);
                 this.target_backoff.reset();
-                this.set_target_trouble(None);
+                this.target_trouble = None;
+                this.show(); // it runs now, also if it never had trouble
                 this.find_target(None, ctx);
                 this.follow(None, ctx);
             }
