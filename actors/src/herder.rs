@@ -11,6 +11,7 @@ use actix::{Actor, Addr, AsyncContext, Context};
 use engine::cluster::ClusterError;
 use engine::offsets::{OffsetTable, SourcePartition};
 use tracing::{debug, info, warn};
+use uuid::Uuid;
 
 use crate::backoff::Backoff;
 use crate::flow::Flow;
@@ -45,7 +46,13 @@ pub struct Herder {
     backoff: Backoff,
     /// What was stored when the flow started; none until it was read.
     stored: Option<Arc<OffsetTable>>,
-    running: BTreeSet<(String, i32)>,
+    /// What is copied, with the id of the topic as of the last round.
+    running: BTreeMap<(String, i32), Uuid>,
+    /// What is being stopped, still in `running`.
+    leaving: BTreeSet<(String, i32)>,
+    /// What was copied until the source had it no more: the topic's id and the next upstream offset. `stored` is older,
+    /// and says nothing about a topic of the same name that is created later.
+    left: BTreeMap<(String, i32), (Uuid, i64)>,
     /// Partitions that are shown as waiting though nothing runs for them.
     shown_blocked: BTreeSet<(String, i32)>,
 }
@@ -53,8 +60,8 @@ pub struct Herder {
 /// What a round found out.
 struct Round {
     stored: Arc<OffsetTable>,
-    /// Partitions to copy: (source topic, partition).
-    wanted: BTreeSet<(String, i32)>,
+    /// Partitions to copy, (source topic, partition), with the topic's id.
+    wanted: BTreeMap<(String, i32), Uuid>,
     /// Source topics that cannot be copied now, each with the reason and its partition count.
     blocked: BTreeMap<String, (String, i32)>,
 }
@@ -78,7 +85,9 @@ impl Herder {
                 start,
                 backoff: Backoff::new(RETRY_BASE, RETRY_MAX),
                 stored: None,
-                running: BTreeSet::new(),
+                running: BTreeMap::new(),
+                leaving: BTreeSet::new(),
+                left: BTreeMap::new(),
                 shown_blocked: BTreeSet::new(),
             }))
         })
@@ -123,10 +132,19 @@ impl Herder {
             self.supervise(PositionStore::spec(self.flow.clone()), ctx);
         }
         self.show_blocked(&round.blocked);
-        let assigned = |at: &&(String, i32)| (self.assigned)(&at.0, at.1);
-        let wanted: BTreeSet<_> = round.wanted.iter().filter(assigned).cloned().collect();
-        let gone: Vec<_> = self.running.difference(&wanted).cloned().collect();
-        let new: Vec<_> = wanted.difference(&self.running).cloned().collect();
+        let mut wanted = round.wanted;
+        wanted.retain(|(topic, partition), _| (self.assigned)(topic, *partition));
+        let gone: Vec<_> = (self.running.keys())
+            .filter(|at| !wanted.contains_key(*at) && !self.leaving.contains(*at))
+            .cloned()
+            .collect();
+        let mut new = Vec::new();
+        for (at, id) in &wanted {
+            match self.running.get_mut(at) {
+                Some(known) => *known = *id, // its replicator notices a new id by itself
+                None => new.push((at.clone(), *id)),
+            }
+        }
         if !(gone.is_empty() && new.is_empty()) {
             info!(flow = %self.flow.label, started = new.len(), stopped = gone.len(), total = wanted.len(), "partitions");
         }
@@ -136,8 +154,8 @@ impl Herder {
                 self.stop_replicator(&topic, partition, ctx);
             }
         }
-        for (topic, partition) in new {
-            self.start_replicator(&round.stored, topic, partition, ctx);
+        for (at, id) in new {
+            self.start_replicator(&round.stored, at, id, ctx);
         }
         self.again(!round.blocked.is_empty(), ctx);
     }
@@ -152,7 +170,7 @@ impl Herder {
             }
             for partition in 0..*partitions {
                 let at = (topic.clone(), partition);
-                if !self.running.contains(&at) {
+                if !self.running.contains_key(&at) {
                     let status = self.flow.registry.partition(self.key(topic, partition));
                     status.set_state(PartitionState::Waiting, reason.clone());
                     shown.insert(at);
@@ -176,27 +194,37 @@ impl Herder {
     fn start_replicator(
         &mut self,
         stored: &OffsetTable,
-        topic: String,
-        partition: i32,
+        (topic, partition): (String, i32),
+        id: Uuid,
         ctx: &mut Context<Self>,
     ) {
+        let left = self.left.remove(&(topic.clone(), partition));
         let config = &self.flow.config;
         let at = SourcePartition {
             cluster: config.id.source.as_str().to_owned(),
             topic: topic.clone(),
             partition,
         };
-        let last = stored.last_replicated(&config.connector_names.source, &at);
+        let resume_at = match left {
+            Some((known, next)) if known == id => Some(next),
+            Some(_) => {
+                warn!(flow = %self.flow.label, topic, partition, "the source topic was deleted and created again: copying the new one from its start");
+                Some(0)
+            }
+            None => stored
+                .last_replicated(&config.connector_names.source, &at)
+                .map(|last| last.0 + 1),
+        };
         let assignment = Assignment {
             source_topic: topic.as_str().into(),
             remote_topic: config.remote_topic(&topic).into(),
             partition,
-            resume_at: last.map(|last| last.0 + 1),
+            resume_at,
         };
         debug!(flow = %self.flow.label, topic, partition, resume_at = assignment.resume_at, "starting");
         let status = self.flow.registry.partition(self.key(&topic, partition));
         self.supervise(Replicator::spec(self.flow.clone(), assignment, status), ctx);
-        self.running.insert((topic, partition));
+        self.running.insert((topic, partition), id);
     }
 
     fn supervise(&self, child: ChildSpec, ctx: &mut Context<Self>) {
@@ -211,20 +239,23 @@ impl Herder {
 
     fn stop_replicator(&mut self, topic: &str, partition: i32, ctx: &mut Context<Self>) {
         info!(flow = %self.flow.label, topic, partition, "the source has it no more: the copy stays, copying ends");
-        self.running.remove(&(topic.to_owned(), partition));
+        let at = (topic.to_owned(), partition);
+        self.leaving.insert(at.clone());
         let name = format!("{}/{topic}-{partition}", self.flow.label);
         let (flow, key) = (self.flow.clone(), self.key(topic, partition));
-        let topic = topic.to_owned();
         let asked = self.supervisor.send(Unsupervise { name: name.into() });
         ctx.spawn(wrap_future::<_, Self>(asked).map(move |_, this, _| {
-            let topic_in_use = this.running.iter().any(|(running, _)| *running == topic);
-            if !topic_in_use {
-                flow.source.forget(&topic);
-                flow.target.forget(&flow.config.remote_topic(&topic));
+            this.leaving.remove(&at);
+            let id = this.running.remove(&at).unwrap_or_default();
+            // The last look at it: nothing is acknowledged any more.
+            if let Some(acked) = flow.registry.get(&key).and_then(|status| status.acked) {
+                this.left.insert(at.clone(), (id, acked + 1));
             }
-            if !this.running.contains(&(topic, key.partition)) {
-                flow.registry.remove(&key);
+            if !this.running.keys().any(|(topic, _)| *topic == at.0) {
+                flow.source.forget(&at.0);
+                flow.target.forget(&flow.config.remote_topic(&at.0));
             }
+            flow.registry.remove(&key);
         }));
     }
 }
@@ -235,13 +266,11 @@ async fn look(flow: Arc<Flow>, stored: Option<Arc<OffsetTable>>) -> Result<Round
         Some(stored) => stored,
         None => Arc::new(flow.positions.load(&flow).await?),
     };
-    let source: BTreeMap<String, i32> = flow
-        .source
-        .topics()
-        .await?
-        .into_iter()
-        .filter(|topic| !topic.is_internal && flow.config.replicates(&topic.name))
-        .map(|topic| (topic.name, topic.partitions))
+    let mut listed = flow.source.topics().await?;
+    listed.retain(|topic| !topic.is_internal && flow.config.replicates(&topic.name));
+    let source: BTreeMap<String, i32> = listed
+        .iter()
+        .map(|topic| (topic.name.clone(), topic.partitions))
         .collect();
     let blocked = remote_topics::create_missing(&flow, &source).await?;
     let unknown: Vec<String> = source
@@ -253,11 +282,11 @@ async fn look(flow: Arc<Flow>, stored: Option<Arc<OffsetTable>>) -> Result<Round
     if !unknown.is_empty() {
         load_all_rules(&flow, &unknown).await?;
     }
-    let wanted = source
+    let wanted = listed
         .iter()
-        .filter(|(topic, _)| !blocked.contains_key(*topic))
-        .flat_map(|(topic, partitions)| {
-            (0..*partitions).map(|partition| (topic.clone(), partition))
+        .filter(|topic| !blocked.contains_key(&topic.name))
+        .flat_map(|topic| {
+            (0..topic.partitions).map(|partition| ((topic.name.clone(), partition), topic.id))
         })
         .collect();
     let blocked = blocked

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use scenarios::client::{Codec, Isolation, OddRecords, WriteOptions, numbered, unique};
 use scenarios::shared_pair;
 
-use crate::flows::{PATIENCE, await_copy, properties, run};
+use crate::flows::{Flow, await_copy, stop};
 
 /// Goal: two clusters that replicate to each other hold each other's records, and nothing comes home.
 #[test]
@@ -19,28 +19,17 @@ fn active_active_converges_without_cycles() {
     east.produce(&topic, &numbered(0..1_000, 2, 100)).unwrap();
     west.produce(&topic, &numbered(1_000..2_000, 2, 100))
         .unwrap();
-    let text = properties(
-        &pair.east,
-        &pair.west,
-        &format!(".*{topic}"),
-        "west->east.enabled = true",
-    );
-    let mut product = run(&text);
-    await_copy(
-        &east,
-        &topic,
-        &west,
-        &format!("east.{topic}"),
-        Isolation::ReadCommitted,
-    );
-    await_copy(
-        &west,
-        &topic,
-        &east,
-        &format!("west.{topic}"),
-        Isolation::ReadCommitted,
-    );
-    for (client, twice) in [(&east, "west.east"), (&west, "east.west")] {
+    let flow = Flow::new("aa", &pair.east, &pair.west, &format!(".*{topic}"))
+        .with("TARGET->SOURCE.enabled = true");
+    let mut product = flow.run();
+    let (here, there) = (format!("aa-west.{topic}"), format!("aa-east.{topic}"));
+    await_copy(&east, &topic, &west, &there, Isolation::ReadCommitted);
+    await_copy(&west, &topic, &east, &here, Isolation::ReadCommitted);
+    // A second look after more records: a cycle would need a refresh to begin.
+    east.produce(&topic, &numbered(2_000..3_000, 2, 100))
+        .unwrap();
+    await_copy(&east, &topic, &west, &there, Isolation::ReadCommitted);
+    for (client, twice) in [(&east, "aa-west.aa-east"), (&west, "aa-east.aa-west")] {
         let names = client.topics().unwrap();
         assert!(
             !names
@@ -49,10 +38,10 @@ fn active_active_converges_without_cycles() {
             "{names:?}"
         );
     }
-    assert!(product.stop(PATIENCE).unwrap().success());
+    stop(&mut product);
 }
 
-/// Goal: every codec, and records that are odd in every way that a producer can make them.
+/// Goal: 200,000 records in every codec, odd in every way that a producer can make them.
 #[test]
 fn odd_records_in_every_codec_arrive_unchanged() {
     let pair = shared_pair().unwrap();
@@ -64,12 +53,8 @@ fn odd_records_in_every_codec_arrive_unchanged() {
         east.create_topic(&topic, 4, 1, &[]).unwrap();
         topics.insert(topic, codec);
     }
-    let mut product = run(&properties(
-        &pair.east,
-        &pair.west,
-        &format!("{prefix}.*"),
-        "",
-    ));
+    let flow = Flow::new("odd", &pair.east, &pair.west, &format!("{prefix}.*"));
+    let mut product = flow.run();
     for (topic, codec) in &topics {
         let options = WriteOptions {
             codec: *codec,
@@ -83,9 +68,9 @@ fn odd_records_in_every_codec_arrive_unchanged() {
             &east,
             topic,
             &west,
-            &format!("east.{topic}"),
+            &flow.remote(topic),
             Isolation::ReadCommitted,
         );
     }
-    assert!(product.stop(PATIENCE).unwrap().success());
+    stop(&mut product);
 }

@@ -1,48 +1,107 @@
 //! Configurations and waits that tests share.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
-use scenarios::client::{Isolation, KafkaClient};
-use scenarios::{Product, RealCluster, await_ok};
+use scenarios::client::{Contents, Isolation, KafkaClient, Tally, compare, tally};
+use scenarios::{Error, Product, RealCluster, await_ok};
 
 /// Bound on any wait; tests end long before it unless something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An `mm2.properties` with every replication factor 1, quick refreshes, and the topics of one test only.
-pub(crate) fn properties(
-    east: &RealCluster,
-    west: &RealCluster,
-    topics: &str,
-    more: &str,
-) -> String {
-    format!(
-        "clusters = east, west\n\
-         east.bootstrap.servers = {}\n\
-         west.bootstrap.servers = {}\n\
-         east->west.enabled = true\n\
-         topics = {topics}\n\
-         replication.factor = 1\n\
-         heartbeats.topic.replication.factor = 1\n\
-         offset-syncs.topic.replication.factor = 1\n\
-         checkpoints.topic.replication.factor = 1\n\
-         offset.storage.replication.factor = 1\n\
-         config.storage.replication.factor = 1\n\
-         status.storage.replication.factor = 1\n\
-         refresh.topics.interval.seconds = 1\n\
-         east.offset.flush.interval.ms = 1000\n\
-         west.offset.flush.interval.ms = 1000\n\
-         {more}\n",
-        east.bootstrap(),
-        west.bootstrap(),
-    )
+/// Bound on reading one topic to its end.
+const READ_PATIENCE: Duration = Duration::from_secs(20);
+
+/// One flow between two clusters, under aliases of its own: what the flows of other tests keep on the same
+/// clusters (positions, heartbeats, remote topics) has other names.
+pub(crate) struct Flow {
+    /// Alias of the cluster read from; prefix of remote topics.
+    pub source: String,
+    /// Alias of the cluster written to.
+    pub target: String,
+    bootstrap: (String, String),
+    lines: String,
 }
 
-/// Starts the product.
-pub(crate) fn run(properties: &str) -> Product {
-    Product::run(env!("CARGO_BIN_EXE_crosscurrent"), properties).unwrap()
+impl Flow {
+    /// A flow of the topics that match `topics`, with every replication factor 1 and quick refreshes.
+    pub(crate) fn new(
+        name: &str,
+        source: &RealCluster,
+        target: &RealCluster,
+        topics: &str,
+    ) -> Self {
+        Self {
+            source: format!("{name}-east"),
+            target: format!("{name}-west"),
+            bootstrap: (source.bootstrap(), target.bootstrap()),
+            lines: format!("topics = {topics}\n"),
+        }
+    }
+
+    /// Adds a line. `SOURCE` and `TARGET` in it stand for the aliases.
+    pub(crate) fn with(mut self, line: &str) -> Self {
+        self.lines += &line
+            .replace("SOURCE", &self.source)
+            .replace("TARGET", &self.target);
+        self.lines.push('\n');
+        self
+    }
+
+    /// The remote topic of `topic`.
+    pub(crate) fn remote(&self, topic: &str) -> String {
+        format!("{}.{topic}", self.source)
+    }
+
+    /// The topic in which positions are stored, on the target.
+    pub(crate) fn positions_topic(&self) -> String {
+        format!("mm2-offsets.{}.internal", self.source)
+    }
+
+    /// The text of `mm2.properties`.
+    pub(crate) fn properties(&self) -> String {
+        let (source, target) = (&self.source, &self.target);
+        let (from, to) = &self.bootstrap;
+        let lines = &self.lines;
+        // What stands later in a properties file wins.
+        format!(
+            "clusters = {source}, {target}\n\
+             {source}.bootstrap.servers = {from}\n\
+             {target}.bootstrap.servers = {to}\n\
+             {source}->{target}.enabled = true\n\
+             replication.factor = 1\n\
+             heartbeats.topic.replication.factor = 1\n\
+             offset-syncs.topic.replication.factor = 1\n\
+             checkpoints.topic.replication.factor = 1\n\
+             offset.storage.replication.factor = 1\n\
+             config.storage.replication.factor = 1\n\
+             status.storage.replication.factor = 1\n\
+             refresh.topics.interval.seconds = 1\n\
+             {source}.offset.flush.interval.ms = 1000\n\
+             {target}.offset.flush.interval.ms = 1000\n\
+             {lines}"
+        )
+    }
+
+    /// Starts the product.
+    pub(crate) fn run(&self) -> Product {
+        run_with(&self.properties(), &[])
+    }
 }
 
-/// Waits until `copy` on `target` holds exactly what a consumer of `topic` on `source` reads.
+/// Starts the product with arguments after the file.
+pub(crate) fn run_with(properties: &str, arguments: &[&str]) -> Product {
+    Product::run_with(env!("CARGO_BIN_EXE_crosscurrent"), properties, arguments).unwrap()
+}
+
+/// SIGTERM, and an orderly end.
+pub(crate) fn stop(product: &mut Product) {
+    let status = product.stop(PATIENCE).unwrap();
+    assert!(status.success(), "{status}\n{}", product.output());
+}
+
+/// Waits until `copy` on `target` holds exactly what a consumer of `topic` on `source` reads, as of this call.
 pub(crate) fn await_copy(
     source: &KafkaClient,
     topic: &str,
@@ -50,10 +109,116 @@ pub(crate) fn await_copy(
     copy: &str,
     isolation: Isolation,
 ) {
-    let what = format!("{copy} to equal {topic}");
-    let patience = Duration::from_secs(10);
-    await_ok(&what, PATIENCE, || {
-        source.check_copy(topic, target, copy, isolation, patience)
-    })
+    let expected = source.read_all(topic, isolation, READ_PATIENCE).unwrap();
+    await_contents(&expected, target, copy);
+}
+
+/// Waits until `copy` on `target` holds exactly `expected`.
+pub(crate) fn await_contents(expected: &Contents, target: &KafkaClient, copy: &str) {
+    let count: usize = expected.values().map(Vec::len).sum();
+    // The log's length first: reading everything again and again would be most of the test's work.
+    await_ok(
+        &format!("{count} records in {copy}"),
+        PATIENCE,
+        || match target.watermarks(copy) {
+            Ok(ends) => {
+                let found: i64 = ends.iter().map(|(start, end)| end - start).sum();
+                if usize::try_from(found).unwrap_or(0) >= count {
+                    Ok(())
+                } else {
+                    Err(format!("{found}"))
+                }
+            }
+            Err(error) => Err(format!("{error:?}")),
+        },
+    )
     .unwrap();
+    check_contents(expected, target, copy);
+}
+
+/// Asserts that `copy` on `target` holds exactly `expected` now.
+pub(crate) fn check_contents(expected: &Contents, target: &KafkaClient, copy: &str) {
+    let found = target
+        .read_all(copy, Isolation::ReadUncommitted, READ_PATIENCE)
+        .unwrap();
+    compare(expected, &found)
+        .map_err(|error| Error::Differs(format!("{copy}: {error}")))
+        .unwrap();
+}
+
+/// All records of a topic that is not transactional.
+pub(crate) fn read(client: &KafkaClient, topic: &str) -> Contents {
+    client
+        .read_all(topic, Isolation::ReadUncommitted, READ_PATIENCE)
+        .unwrap()
+}
+
+/// Waits until every one of the `ids` is in the topic; what else is there shows in the tally.
+pub(crate) fn await_ids(client: &KafkaClient, topic: &str, ids: Range<u64>) -> Tally {
+    await_ok(&format!("ids {ids:?} in {topic}"), PATIENCE, || {
+        let contents = client.read_all(topic, Isolation::ReadUncommitted, READ_PATIENCE);
+        let found = tally(
+            &contents.map_err(|error| format!("{error:?}"))?,
+            ids.clone(),
+        );
+        if found.lost == 0 {
+            Ok(found)
+        } else {
+            Err(found.to_string())
+        }
+    })
+    .unwrap()
+}
+
+/// [`await_ids`], each exactly once and in order.
+pub(crate) fn await_exact(client: &KafkaClient, topic: &str, ids: Range<u64>) {
+    let found = await_ids(client, topic, ids);
+    assert!(found.is_exact(), "{topic}: {found}");
+}
+
+/// The last position stored for each partition of `topic`: (partition, upstream offset).
+pub(crate) fn stored_positions(
+    target: &KafkaClient,
+    flow: &Flow,
+    topic: &str,
+) -> BTreeMap<i32, i64> {
+    all_positions(target, flow, topic)
+        .into_iter()
+        .filter_map(|(at, all)| Some((at, *all.last()?)))
+        .collect()
+}
+
+/// Every position that was ever stored, oldest first.
+pub(crate) fn all_positions(
+    target: &KafkaClient,
+    flow: &Flow,
+    topic: &str,
+) -> BTreeMap<i32, Vec<i64>> {
+    let mut found: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
+    for records in read(target, &flow.positions_topic()).into_values() {
+        for read in records {
+            let key = String::from_utf8(read.record.key.unwrap()).unwrap();
+            let value = String::from_utf8(read.record.value.unwrap()).unwrap();
+            // Connect's own bytes (docs/spec/mm2.md 3.5): its lookup compares keys byte by byte.
+            let start = format!(
+                "[\"MirrorSourceConnector\",{{\"cluster\":\"{}\",\"partition\":",
+                flow.source
+            );
+            let rest = key
+                .strip_prefix(&start)
+                .unwrap_or_else(|| panic!("no key of Connect's: {key}"));
+            let (partition, rest) = rest.split_once(',').unwrap();
+            if rest == format!("\"topic\":\"{topic}\"}}]") {
+                let offset = value
+                    .strip_prefix("{\"offset\":")
+                    .and_then(|v| v.strip_suffix('}'));
+                let offset = offset.unwrap_or_else(|| panic!("no value of Connect's: {value}"));
+                found
+                    .entry(partition.parse().unwrap())
+                    .or_default()
+                    .push(offset.parse().unwrap());
+            }
+        }
+    }
+    found
 }

@@ -1,5 +1,22 @@
 //! End-to-end tests of the product on real Apache Kafka, checked by an independent client (librdkafka).
 //! One program, so that its tests share a pair of clusters.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod brokers;
 mod copy;
+mod crashes;
 mod flows;
+mod heartbeats;
+mod limits;
+mod load;
+mod naming;
+mod outages;
+mod shutdown;
+mod sources;
+mod topics;

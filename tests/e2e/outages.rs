@@ -1,0 +1,74 @@
+//! The target is away.
+
+use std::time::{Duration, Instant};
+
+use scenarios::client::{numbered, unique};
+use scenarios::{RealCluster, await_that, shared_pair};
+
+use crate::flows::{Flow, PATIENCE, await_contents, await_exact, check_contents, read, stop};
+use crate::load::Load;
+
+/// How long the target is down.
+const OUTAGE: Duration = Duration::from_secs(30);
+
+/// Goal: a target that is down for half a minute under load, and back: nothing lost, nothing doubled.
+#[test]
+fn target_down_for_half_a_minute() {
+    let pair = shared_pair().unwrap();
+    let target = RealCluster::start("outage", 1).unwrap();
+    let (east, west) = (pair.east.client().unwrap(), target.client().unwrap());
+    let topic = unique("outage");
+    east.create_topic(&topic, 4, 1, &[]).unwrap();
+    let flow = Flow::new("outage", &pair.east, &target, &topic);
+    let mut product = flow.run();
+    let load = Load::start(&pair.east, &topic, 4);
+    let copy = flow.remote(&topic);
+    await_that("copying before the outage", PATIENCE, || {
+        west.end_offsets(&copy)
+            .is_ok_and(|ends| ends.iter().sum::<i64>() > 2_000)
+    })
+    .unwrap();
+    let (since, before) = (Instant::now(), load.written());
+    target.broker(1).stop().unwrap();
+    await_that("half a minute of load", PATIENCE, || {
+        since.elapsed() > OUTAGE && load.written() > before + 20_000
+    })
+    .unwrap();
+    assert!(
+        product.process().exited().unwrap().is_none(),
+        "the product gave up"
+    );
+    target.broker(1).start().unwrap();
+    load.await_more(1_000);
+    load.stop();
+    let expected = read(&east, &topic);
+    await_contents(&expected, &west, &copy);
+    stop(&mut product);
+    check_contents(&expected, &west, &copy);
+}
+
+/// Goal: a target that cannot be reached at the start, and comes later.
+#[test]
+fn target_comes_late() {
+    let pair = shared_pair().unwrap();
+    let target = RealCluster::start("late", 1).unwrap();
+    let east = pair.east.client().unwrap();
+    let topic = unique("late");
+    east.create_topic(&topic, 2, 1, &[]).unwrap();
+    east.produce(&topic, &numbered(0..1_000, 2, 100)).unwrap();
+    let flow = Flow::new("late", &pair.east, &target, &topic);
+    target.broker(1).stop().unwrap();
+    let mut product = flow.run();
+    product
+        .await_output(&format!("cluster {} is unreachable", flow.target), PATIENCE)
+        .unwrap();
+    target.broker(1).start().unwrap();
+    let west = target.client().unwrap();
+    await_that("remote topic", PATIENCE, || {
+        west.topics()
+            .is_ok_and(|all| all.contains(&flow.remote(&topic)))
+    })
+    .unwrap();
+    await_exact(&west, &flow.remote(&topic), 0..1_000);
+    stop(&mut product);
+}

@@ -1,0 +1,155 @@
+//! Topics come, grow, go and come again.
+
+use scenarios::client::{numbered, unique};
+use scenarios::shared_pair;
+
+use crate::flows::{Flow, PATIENCE, await_exact, read, stop};
+
+/// Goal: what is new on the source is followed within a refresh; what is deleted there stops nothing else, and its
+/// copy stays.
+#[test]
+fn topics_and_partitions_come_and_go() {
+    let pair = shared_pair().unwrap();
+    let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
+    let prefix = unique("come");
+    let (steady, late, doomed) = (
+        format!("{prefix}-steady"),
+        format!("{prefix}-late"),
+        format!("{prefix}-doomed"),
+    );
+    for topic in [&steady, &doomed] {
+        east.create_topic(topic, 1, 1, &[]).unwrap();
+        east.produce(topic, &numbered(0..100, 1, 50)).unwrap();
+    }
+    let flow = Flow::new("come", &pair.east, &pair.west, &format!("{prefix}.*"));
+    let mut product = flow.run();
+    for topic in [&steady, &doomed] {
+        await_exact(&west, &flow.remote(topic), 0..100);
+    }
+    east.create_topic(&late, 2, 1, &[("retention.ms", "86400000000")])
+        .unwrap();
+    east.produce(&late, &numbered(0..100, 2, 50)).unwrap();
+    await_topic(&west, &flow.remote(&late), 2);
+    await_exact(&west, &flow.remote(&late), 0..100);
+    let config = west.topic_config(&flow.remote(&late)).unwrap();
+    assert_eq!(
+        config.get("retention.ms").map(String::as_str),
+        Some("86400000000"),
+        "configs of a new remote topic"
+    );
+
+    east.create_partitions(&late, 4).unwrap();
+    let fresh = pair.east.client().unwrap(); // knows the new partitions
+    fresh.produce(&late, &numbered(100..200, 4, 50)).unwrap();
+    await_topic(&west, &flow.remote(&late), 4);
+    await_exact(&west, &flow.remote(&late), 0..200);
+
+    east.delete_topic(&doomed).unwrap();
+    product
+        .await_output("the source has it no more", PATIENCE)
+        .unwrap();
+    east.produce(&steady, &numbered(100..200, 1, 50)).unwrap();
+    await_exact(&west, &flow.remote(&steady), 0..200);
+    await_exact(&west, &flow.remote(&doomed), 0..100);
+    stop(&mut product);
+}
+
+/// Goal: a topic that was deleted and created again is copied from the new one's first record on, behind the old one's
+/// copy, although the new one is longer than the old one by then.
+#[test]
+fn recreated_while_running() {
+    let pair = shared_pair().unwrap();
+    let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
+    let topic = unique("again");
+    east.create_topic(&topic, 1, 1, &[]).unwrap();
+    east.produce(&topic, &numbered(0..500, 1, 50)).unwrap();
+    // A refresh in between would tell the deletion; here the ids have to.
+    let flow = Flow::new("again", &pair.east, &pair.west, &topic)
+        .with("refresh.topics.interval.seconds = 600");
+    let mut product = flow.run();
+    await_exact(&west, &flow.remote(&topic), 0..500);
+    east.delete_topic(&topic).unwrap();
+    east.create_topic(&topic, 1, 1, &[]).unwrap();
+    let fresh = pair.east.client().unwrap();
+    fresh.produce(&topic, &numbered(500..1_500, 1, 50)).unwrap();
+    await_exact(&west, &flow.remote(&topic), 0..1_500);
+    stop(&mut product);
+}
+
+/// Goal: the same when the flow noticed the deletion before the topic came again, and had been restarted before: the
+/// position that was stored for the old topic says nothing about the new one.
+#[test]
+fn recreated_after_the_flow_gave_it_up() {
+    let pair = shared_pair().unwrap();
+    let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
+    let topic = unique("return");
+    east.create_topic(&topic, 1, 1, &[]).unwrap();
+    east.produce(&topic, &numbered(0..500, 1, 50)).unwrap();
+    let flow = Flow::new("return", &pair.east, &pair.west, &topic);
+    let mut product = flow.run();
+    await_exact(&west, &flow.remote(&topic), 0..500);
+    stop(&mut product);
+    product.restart().unwrap();
+    east.produce(&topic, &numbered(500..600, 1, 50)).unwrap();
+    await_exact(&west, &flow.remote(&topic), 0..600);
+    east.delete_topic(&topic).unwrap();
+    product
+        .await_output("the source has it no more", PATIENCE)
+        .unwrap();
+    east.create_topic(&topic, 1, 1, &[]).unwrap();
+    let fresh = pair.east.client().unwrap();
+    fresh.produce(&topic, &numbered(600..1_600, 1, 50)).unwrap();
+    await_exact(&west, &flow.remote(&topic), 0..1_600);
+    // And the new one's position is the one that counts from now on.
+    stop(&mut product);
+    product.restart().unwrap();
+    fresh
+        .produce(&topic, &numbered(1_600..1_700, 1, 50))
+        .unwrap();
+    await_exact(&west, &flow.remote(&topic), 0..1_700);
+    stop(&mut product);
+}
+
+/// Goal: a remote topic that cannot be created keeps its own partitions waiting, says why, and nothing else; once
+/// somebody creates it, it is copied.
+#[test]
+fn a_topic_that_cannot_be_created_waits() {
+    let pair = shared_pair().unwrap();
+    let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
+    let prefix = unique("create");
+    let (good, bad) = (format!("{prefix}-good"), format!("{prefix}-bad"));
+    let flow = Flow::new("create", &pair.east, &pair.west, &format!("{prefix}.*"))
+        .with("replication.factor = 3");
+    for topic in [&good, &bad] {
+        east.create_topic(topic, 1, 1, &[]).unwrap();
+        east.produce(topic, &numbered(0..100, 1, 50)).unwrap();
+    }
+    west.create_topic(&flow.remote(&good), 1, 1, &[]).unwrap();
+    let mut product = flow.run();
+    await_exact(&west, &flow.remote(&good), 0..100);
+    let reason = format!(
+        "cannot create topic {} on {}",
+        flow.remote(&bad),
+        flow.target
+    );
+    product.await_output(&reason, PATIENCE).unwrap();
+    assert!(!west.topics().unwrap().contains(&flow.remote(&bad)));
+    east.produce(&good, &numbered(100..200, 1, 50)).unwrap();
+    await_exact(&west, &flow.remote(&good), 0..200);
+    west.create_topic(&flow.remote(&bad), 1, 1, &[]).unwrap();
+    await_exact(&west, &flow.remote(&bad), 0..100);
+    stop(&mut product);
+    assert_eq!(read(&west, &flow.remote(&good)).len(), 1);
+}
+
+fn await_topic(client: &scenarios::KafkaClient, topic: &str, partitions: usize) {
+    scenarios::await_ok(
+        &format!("{partitions} partitions of {topic}"),
+        PATIENCE,
+        || match client.leaders(topic) {
+            Ok(leaders) if leaders.len() == partitions => Ok(()),
+            other => Err(format!("leaders {other:?}")),
+        },
+    )
+    .unwrap();
+}
