@@ -24,7 +24,8 @@ check: setup ## format, lints, documentation, licences; warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	@scripts/deny.sh
 
-bench: setup ## measurements
+bench: setup ## measurements, against promises and the baseline
+	cargo build --release -p crosscurrent
 	cargo bench -p crosscurrent-benches
 
 kafka: setup ## fetch Apache Kafka for the tests and make it start quickly

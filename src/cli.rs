@@ -6,14 +6,28 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Replicates Apache Kafka topics between clusters: a drop-in replacement for MirrorMaker 2.
 #[derive(Debug, Parser)]
-#[command(name = "crosscurrent", version, arg_required_else_help = true)]
+#[command(
+    name = "crosscurrent",
+    version,
+    arg_required_else_help = true,
+    after_help = EXAMPLES
+)]
 pub(crate) struct Cli {
-    /// How log lines look on standard error. Their level is set by RUST_LOG (default: info).
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    /// How lines on standard error look. Faults in the command line itself are always text.
+    ///
+    /// RUST_LOG sets which log lines there are: a level (error, warn, info, debug, trace, off; default: info), or a list
+    /// such as `info,actors=debug`.
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  crosscurrent run mm2.properties
+  crosscurrent run mm2.properties --clusters west
+  crosscurrent help run        all about `run`: examples, a minimal file, exit codes";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -29,7 +43,7 @@ Examples:
       every flow of the file, as connect-mirror-maker.sh does
   crosscurrent run mm2.properties --clusters west
       only flows into west; run one such process near each cluster
-  RUST_LOG=debug crosscurrent --log-format json run mm2.properties
+  RUST_LOG=info,actors=debug crosscurrent run mm2.properties --log-format json
       more log lines, one JSON object each
 
 A minimal mm2.properties:
@@ -39,17 +53,27 @@ A minimal mm2.properties:
   east->west.enabled = true
   west->east.enabled = true
 
+Everything is written to standard error: log lines, and at a terminal (with --log-format text) a
+summary per flow every 5 seconds. Every fault of a bad file is reported at once, as FILE:LINE: what,
+or with --log-format json as an object with `file`, `line` and `message`.
+
+A cluster that cannot be reached is no fault: it is tried again for ever, and reported.
+
+SIGTERM or SIGINT (Ctrl-C): take in nothing more, wait for what is on its way, store positions, end
+within 10 seconds. A second one ends at once.
+
 Exit codes:
   0  stopped by a signal, everything in flight acknowledged and positions stored
-  1  stopped, but not everything was acknowledged or stored in time: it is copied again at the next start
-  2  bad command line or configuration; nothing was written anywhere";
+  1  stopped, but not everything was acknowledged or stored in time: it is copied again at the next
+     start; or the system gives no threads or signals
+  2  bad command line or configuration; no broker was contacted and nothing written anywhere";
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// The configuration: MirrorMaker 2's dedicated-mode file.
     pub(crate) file: PathBuf,
-    /// Run only flows into these target clusters; default: all.
+    /// Run only flows into these target clusters, given by alias; default: all. Put it behind FILE.
     #[arg(long, value_name = "ALIAS", num_args = 1..)]
     pub(crate) clusters: Vec<String>,
 }

@@ -1,55 +1,178 @@
-//! The summary line per flow that a person at a terminal sees.
+//! What a person sees of the flows: a summary per flow at a terminal, and log lines when partitions do not run.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actors::{FlowTotals, PartitionState, Worker};
+use actors::{Flow, FlowTotals, PartitionSnapshot, PartitionState, Registry};
+use tracing::{info, warn};
 
-/// Time between two summaries.
+/// Time between two summaries, and between two looks at partitions that do not run.
 pub(crate) const SUMMARY_INTERVAL: Duration = Duration::from_secs(5);
+/// What has not changed is said again after so long: a log that is read from its end must show it.
+const REMIND_INTERVAL: Duration = Duration::from_secs(60);
+/// States that keep a partition from running, the worse one first.
+const TROUBLED: [PartitionState; 2] = [PartitionState::Halted, PartitionState::Waiting];
 
-/// What the last summary saw, for rates.
-#[derive(Default)]
+/// The summary at a terminal, and the totals at the end.
 pub(crate) struct Summary {
+    started: Instant,
+    /// When the last summary was made, with records and bytes by then; for rates.
     last: HashMap<Arc<str>, (Instant, u64, u64)>,
 }
 
 impl Summary {
-    /// One line per flow: what it is doing, records and MB per second since the last call, lag.
-    pub(crate) fn lines(&mut self, worker: &Worker, now: Instant) -> Vec<String> {
-        let totals = worker.registry().flow_totals();
+    /// Of a process that started at `now`.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            started: now,
+            last: HashMap::new(),
+        }
+    }
+
+    /// A line per flow: records and MB per second since the last call, lag, states; then one partition for each
+    /// state that keeps partitions from running, with its reason.
+    pub(crate) fn lines(
+        &mut self,
+        flows: &[Arc<Flow>],
+        registry: &Registry,
+        now: Instant,
+    ) -> Vec<String> {
+        let totals = registry.flow_totals();
         let mut lines = Vec::new();
-        for flow in worker
-            .flows()
-            .iter()
-            .filter(|flow| flow.config.replication_enabled)
-        {
+        for flow in flows.iter().filter(|flow| flow.config.replication_enabled) {
             let none = FlowTotals::default();
             let total = totals.get(&flow.label).unwrap_or(&none);
-            let last = self
-                .last
-                .insert(flow.label.clone(), (now, total.records, total.bytes));
-            let rates = last.map(|(then, records, bytes)| {
-                let seconds = now.duration_since(then).as_secs_f64().max(0.001);
-                (
-                    per_second(total.records - records, seconds),
-                    per_second(total.bytes - bytes, seconds),
-                )
-            });
-            let (records, bytes) = rates.unwrap_or_default();
+            let (records, bytes) = self.rates(&flow.label, total, now);
+            let doing = flow
+                .trouble()
+                .map_or_else(|| states(total), |trouble| format!("waiting: {trouble}"));
             lines.push(format!(
-                "{}  {} records  {records:.0}/s  {:.1} MB/s  lag {}  {}",
+                "{}  {} records  {records:.0} records/s  {:.1} MB/s  lag {}  {doing}",
                 flow.label,
                 total.records,
                 bytes / 1e6,
                 total.lag_records,
-                flow.trouble()
-                    .map_or_else(|| states(total), |trouble| format!("waiting: {trouble}")),
             ));
+            for example in examples(flow, total, registry) {
+                let PartitionSnapshot {
+                    key, state, reason, ..
+                } = example;
+                lines.push(format!(
+                    "  {state}: {}-{}: {reason}",
+                    key.topic, key.partition
+                ));
+            }
         }
         lines
     }
+
+    /// Records and bytes per second since the last call, or since the start.
+    fn rates(&mut self, flow: &Arc<str>, total: &FlowTotals, now: Instant) -> (f64, f64) {
+        let last = self
+            .last
+            .insert(flow.clone(), (now, total.records, total.bytes));
+        let (then, records, bytes) = last.unwrap_or((self.started, 0, 0));
+        let seconds = now.duration_since(then).as_secs_f64().max(0.001);
+        // A partition that left took its counts along.
+        let (records, bytes) = (
+            total.records.saturating_sub(records),
+            total.bytes.saturating_sub(bytes),
+        );
+        (per_second(records, seconds), per_second(bytes, seconds))
+    }
+
+    /// What each flow has done, as the last log lines.
+    pub(crate) fn log_totals(&self, flows: &[Arc<Flow>], registry: &Registry, clean: bool) {
+        let totals = registry.flow_totals();
+        let seconds = self.started.elapsed().as_secs();
+        for flow in flows.iter().filter(|flow| flow.config.replication_enabled) {
+            let none = FlowTotals::default();
+            let total = totals.get(&flow.label).unwrap_or(&none);
+            info!(
+                flow = %flow.label, clean, seconds, partitions = total.partitions, records = total.records,
+                bytes = total.bytes, lag_records = total.lag_records, skipped_records = total.skipped_records,
+                reencoded_batches = total.reencoded, restarts = total.restarts, "stopped"
+            );
+        }
+    }
+}
+
+/// Says in the log when partitions of a flow do not run: when that begins or changes, once in [`REMIND_INTERVAL`]
+/// while it lasts, and when it is over. One line per flow, however many partitions.
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// Halted and waiting partitions as last said, and when.
+    said: HashMap<Arc<str>, ([u64; TROUBLED.len()], Instant)>,
+}
+
+impl Watch {
+    /// Looks at every flow; call every [`SUMMARY_INTERVAL`].
+    pub(crate) fn look(&mut self, flows: &[Arc<Flow>], registry: &Registry, now: Instant) {
+        let totals = registry.flow_totals();
+        for flow in flows.iter().filter(|flow| flow.config.replication_enabled) {
+            let none = FlowTotals::default();
+            let total = totals.get(&flow.label).unwrap_or(&none);
+            let counts = TROUBLED.map(|state| total.in_state(state));
+            let trouble = flow.trouble();
+            if counts == [0; TROUBLED.len()] && trouble.is_none() {
+                if self
+                    .said
+                    .remove(&flow.label)
+                    .is_some_and(|(counts, _)| counts != [0; TROUBLED.len()])
+                {
+                    info!(flow = %flow.label, partitions = total.partitions, "no partition waits any more");
+                }
+                continue;
+            }
+            let due = match self.said.get(&flow.label) {
+                Some((said, at)) => *said != counts || now.duration_since(*at) >= REMIND_INTERVAL,
+                // The flow has said its own trouble when it began.
+                None if counts == [0; TROUBLED.len()] => {
+                    self.said.insert(flow.label.clone(), (counts, now));
+                    false
+                }
+                None => true,
+            };
+            if due {
+                self.said.insert(flow.label.clone(), (counts, now));
+                say(flow, total, trouble.as_deref(), registry);
+            }
+        }
+    }
+}
+
+fn say(flow: &Flow, total: &FlowTotals, trouble: Option<&str>, registry: &Registry) {
+    if let Some(reason) = trouble {
+        warn!(flow = %flow.label, reason, "still waiting");
+    }
+    for example in examples(flow, total, registry) {
+        let PartitionSnapshot {
+            key, state, reason, ..
+        } = example;
+        let count = total.in_state(state);
+        warn!(
+            flow = %flow.label, %state, count, of = total.partitions, topic = %key.topic,
+            partition = key.partition, %reason, "partitions do not run; one of them and its reason"
+        );
+    }
+}
+
+/// The first partition in each troubled state that occurs.
+fn examples(flow: &Flow, total: &FlowTotals, registry: &Registry) -> Vec<PartitionSnapshot> {
+    if TROUBLED.iter().all(|state| total.in_state(*state) == 0) {
+        return Vec::new(); // the usual case costs no walk over all partitions
+    }
+    let snapshots = registry.snapshots();
+    let first = |state| {
+        snapshots
+            .iter()
+            .find(|one| one.state == state && one.key.flow == flow.label)
+    };
+    TROUBLED
+        .iter()
+        .filter_map(|state| first(*state).cloned())
+        .collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]

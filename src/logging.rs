@@ -1,24 +1,139 @@
 //! Logs go to standard error; `RUST_LOG` sets their level.
 
+use std::env::{self, VarError};
 use std::io::{IsTerminal, stderr};
 
+use tracing::{Subscriber, error, subscriber, warn};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::SubscriberBuilder;
 
 use crate::cli::LogFormat;
+use crate::config::Fault;
 
-/// Without `RUST_LOG`.
+/// Without a usable `RUST_LOG`.
 const DEFAULT_FILTER: &str = "info";
+const VARIABLE: &str = "RUST_LOG";
+/// Where our own lines come from, as `RUST_LOG` may name it.
+const OUR_TARGETS: [&str; 5] = ["actors", "batch", "crosscurrent", "engine", "topology"];
 
-/// Sets the process's logging up. Call once.
+/// Sets the process's logging up. Call once. A `RUST_LOG` that cannot be used is said, and ignored.
 pub(crate) fn init(format: LogFormat) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-    let builder = tracing_subscriber::fmt()
+    let wanted = match env::var(VARIABLE) {
+        Ok(text) => read_filter(&text),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err("it is no text".to_owned()),
+    };
+    let (filter, complaint) = match wanted {
+        Ok(filter) => (filter, None),
+        Err(complaint) => (None, Some(complaint)),
+    };
+    let subscriber = subscriber(
+        format,
+        filter.unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER)),
+    );
+    if subscriber::set_global_default(subscriber).is_err() {
+        return; // somebody else's logging is as good
+    }
+    if let Some(problem) = complaint {
+        warn!(
+            %problem,
+            "RUST_LOG is ignored: write a level (error, warn, info, debug, trace, off) or a list such as \
+             `info,actors=debug`"
+        );
+    }
+    // A panic is survived by the actor's supervisor; its line must look like every other.
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or("no text");
+        error!(
+            at,
+            message_of_panic = message,
+            "a panic; this is a bug of crosscurrent, please report it"
+        );
+    }));
+}
+
+/// Reports faults of a configuration on standard error, whatever `RUST_LOG` says: as text one line each in the way of
+/// compilers, `FILE:LINE: what`, as JSON one object each with `file` and `line`.
+pub(crate) fn report(format: LogFormat, faults: &[Fault]) {
+    if format == LogFormat::Text {
+        use std::io::Write;
+        for fault in faults {
+            // Nobody is left to tell when standard error is closed; the exit code says it, too.
+            _ = writeln!(stderr(), "{fault}");
+        }
+        return;
+    }
+    let everything = EnvFilter::default().add_directive(LevelFilter::TRACE.into());
+    subscriber::with_default(subscriber(format, everything), || {
+        for fault in faults {
+            error!(file = fault.file, line = fault.line, "{}", fault.what);
+        }
+    });
+}
+
+/// Log lines on standard error. One that cannot be written is dropped: the default, to print that, panics when
+/// standard error is a broken pipe.
+fn subscriber(format: LogFormat, filter: EnvFilter) -> Box<dyn Subscriber + Send + Sync> {
+    let builder = SubscriberBuilder::default()
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .with_writer(stderr)
         .with_ansi(stderr().is_terminal());
     match format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => Box::new(builder.finish()),
+        LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
+    }
+}
+
+/// `Ok(None)` for an empty text. A bare word that is neither a level nor one of our targets is refused: the filter
+/// would take a misspelt level for a module's name, and then say nothing at all.
+fn read_filter(text: &str) -> Result<Option<EnvFilter>, String> {
+    let words: Vec<&str> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+        .collect();
+    if words.is_empty() {
+        return Ok(None);
+    }
+    let known = |word: &&str| {
+        word.contains(['=', '[', ':'])
+            || word.parse::<LevelFilter>().is_ok()
+            || OUR_TARGETS.contains(word)
+    };
+    if let Some(word) = words.iter().find(|word| !known(word)) {
+        return Err(format!("`{}` is no level", word.escape_debug()));
+    }
+    let parsed = EnvFilter::builder().parse(words.join(","));
+    parsed.map(Some).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_level_is_not_taken_for_a_module() {
+        for good in [
+            "debug",
+            "INFO",
+            "info,actors=debug",
+            "actors",
+            "off",
+            "tokio=warn",
+            "info, engine=trace",
+            "a::b=info",
+        ] {
+            assert!(matches!(read_filter(good), Ok(Some(_))), "{good}");
+        }
+        assert!(matches!(read_filter(" "), Ok(None)));
+        for bad in ["infoo", "actors=loud", "info,verbose", "=", "a=b=c"] {
+            assert!(read_filter(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The `crosscurrent` binary: command line, logs, signals. The work is done by the crates below it.
 
 mod cli;
+mod config;
 mod console;
 mod logging;
 mod run;
@@ -13,6 +14,6 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     logging::init(cli.log_format);
     match cli.command {
-        cli::Command::Run(args) => run::run(&args),
+        cli::Command::Run(args) => run::run(&args, cli.log_format),
     }
 }

@@ -1,18 +1,20 @@
 //! `crosscurrent run FILE`.
 
 use std::io::{IsTerminal, Write, stderr};
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use actors::Worker;
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
-use topology::{MirrorConfig, Properties};
-use tracing::{error, info, warn};
+use tokio::time::interval_at;
+use topology::MirrorConfig;
+use tracing::{error, info};
 
-use crate::cli::RunArgs;
-use crate::console::{SUMMARY_INTERVAL, Summary};
+use crate::cli::{LogFormat, RunArgs};
+use crate::config;
+use crate::console::{SUMMARY_INTERVAL, Summary, Watch};
+use crate::logging;
 
 /// A bad command line or configuration, as clap exits too.
 const EXIT_CONFIG: u8 = 2;
@@ -22,16 +24,18 @@ const EXIT_UNCLEAN: u8 = 1;
 const STOP_LIMIT: Duration = Duration::from_secs(9);
 
 /// Runs until a signal comes.
-pub(crate) fn run(args: &RunArgs) -> ExitCode {
-    let config = match read_config(args) {
+pub(crate) fn run(args: &RunArgs, format: LogFormat) -> ExitCode {
+    let config = match config::read(&args.file, &args.clusters) {
         Ok(config) => config,
-        Err(error) => {
-            // For people: no time stamp, no level, every fault on its own line.
-            _ = writeln!(stderr(), "{error:#}");
+        Err(faults) => {
+            logging::report(format, &faults);
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    match actix::System::new().block_on(run_flows(&config)) {
+    config::report_keys(&args.file, &config);
+    // A summary between JSON objects would break whoever reads them.
+    let summaries = format == LogFormat::Text && stderr().is_terminal();
+    match actix::System::new().block_on(run_flows(&config, summaries)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(EXIT_UNCLEAN),
         Err(error) => {
@@ -41,30 +45,10 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     }
 }
 
-fn read_config(args: &RunArgs) -> anyhow::Result<MirrorConfig> {
-    let file = args.file.display();
-    let bytes = std::fs::read(&args.file)
-        .with_context(|| format!("cannot read the configuration file {file}"))?;
-    let properties = Properties::parse(&bytes).with_context(|| format!("{file}"))?;
-    let config =
-        MirrorConfig::read(properties, &args.clusters).with_context(|| format!("{file}"))?;
-    report_keys(&args.file, &config);
-    Ok(config)
-}
-
-/// Once at the start: keys without effect, so that a misspelt one does not turn into a silent default.
-fn report_keys(file: &Path, config: &MirrorConfig) {
-    for key in config.unknown_keys() {
-        warn!(file = %file.display(), %key, "unknown key, kept without effect");
-    }
-    for key in config.ignored_keys() {
-        warn!(file = %file.display(), %key, "MirrorMaker 2 key without effect in this version");
-    }
-}
-
-async fn run_flows(config: &MirrorConfig) -> anyhow::Result<bool> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+/// True if everything was acknowledged and stored at the end.
+async fn run_flows(config: &MirrorConfig, summaries: bool) -> anyhow::Result<bool> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
     for flow in config.flows() {
         info!(
             flow = %flow.id,
@@ -74,15 +58,20 @@ async fn run_flows(config: &MirrorConfig) -> anyhow::Result<bool> {
         );
     }
     let worker = Worker::start(config.flows()).context("cannot start threads")?;
-    let mut summary = Summary::default();
-    let mut ticks = tokio::time::interval(SUMMARY_INTERVAL);
+    let (mut summary, mut watch) = (Summary::new(Instant::now()), Watch::default());
+    let mut ticks = interval_at(
+        tokio::time::Instant::now() + SUMMARY_INTERVAL,
+        SUMMARY_INTERVAL,
+    );
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = ticks.tick() => {
-                if stderr().is_terminal() {
-                    for line in summary.lines(&worker, Instant::now()) {
+                watch.look(worker.flows(), worker.registry(), Instant::now());
+                if summaries {
+                    for line in summary.lines(worker.flows(), worker.registry(), Instant::now()) {
+                        // With nobody to read it, the copying goes on.
                         _ = writeln!(stderr(), "{line}");
                     }
                 }
@@ -90,9 +79,12 @@ async fn run_flows(config: &MirrorConfig) -> anyhow::Result<bool> {
         }
     }
     info!("stopping: a second signal ends at once");
-    tokio::select! {
-        clean = worker.stop(STOP_LIMIT) => Ok(clean),
-        _ = terminate.recv() => Ok(false),
-        _ = interrupt.recv() => Ok(false),
-    }
+    let (flows, registry) = (worker.flows().to_vec(), worker.registry().clone());
+    let clean = tokio::select! {
+        clean = worker.stop(STOP_LIMIT) => clean,
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+    };
+    summary.log_totals(&flows, &registry, clean);
+    Ok(clean)
 }

@@ -7,7 +7,7 @@ use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, AsyncContext, Context};
 use engine::batch::{BatchBuilder, Codec};
 use engine::offsets::Heartbeat;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::backoff::Backoff;
 use crate::clock::now_ms;
@@ -29,6 +29,8 @@ pub struct HeartbeatActor {
     interval: Duration,
     backoff: Backoff,
     writing: bool,
+    /// The last attempt failed, and that was said.
+    failing: bool,
 }
 
 impl HeartbeatActor {
@@ -45,6 +47,7 @@ impl HeartbeatActor {
                 interval,
                 backoff,
                 writing: false,
+                failing: false,
             }))
         })
     }
@@ -61,10 +64,13 @@ impl HeartbeatActor {
         let created = wrap_future::<_, Self>(create).map(|result, this, ctx| match result {
             Ok(()) => {
                 this.backoff.reset();
+                this.tell(None);
                 ctx.run_interval(this.interval, Self::beat);
             }
             Err(error) => {
-                warn!(flow = %this.flow.label, %error, "cannot create the heartbeats topic");
+                this.tell(Some(&format!(
+                    "cannot create the heartbeats topic: {error}"
+                )));
                 ctx.run_later(this.backoff.next_delay(), Self::create_topic);
             }
         });
@@ -86,11 +92,21 @@ impl HeartbeatActor {
         };
         let written = wrap_future::<_, Self>(write).map(|result: Result<(), String>, this, _| {
             this.writing = false;
-            if let Err(error) = result {
-                warn!(flow = %this.flow.label, error, "heartbeat not written");
-            }
+            this.tell(result.err().as_deref());
         });
         ctx.spawn(written);
+    }
+
+    /// Says when heartbeats begin to fail and when they are well again, not every attempt.
+    fn tell(&mut self, error: Option<&str>) {
+        let failed = std::mem::replace(&mut self.failing, error.is_some());
+        match error {
+            Some(error) if !failed => {
+                warn!(flow = %self.flow.label, error, "heartbeats are not written, trying on")
+            }
+            None if failed => info!(flow = %self.flow.label, "heartbeats are written again"),
+            _ => {}
+        }
     }
 }
 

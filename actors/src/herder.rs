@@ -17,7 +17,7 @@ use crate::backoff::Backoff;
 use crate::flow::Flow;
 use crate::positions::PositionStore;
 use crate::registry::{PartitionKey, PartitionState};
-use crate::replicator::{Assignment, Replicator};
+use crate::replicator::{Assignment, Replicator, load_all_rules};
 use crate::supervisor::{
     ChildSpec, Placement, RunningChild, StartContext, Supervise, Supervisor, TICK_INTERVAL,
     Unsupervise,
@@ -26,6 +26,9 @@ use crate::supervisor::{
 /// Waits after a round that failed, or in which a topic could not be created.
 const RETRY_BASE: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// Leaders and addresses are asked for again when they are older, as Kafka's `metadata.max.age.ms`.
+const METADATA_AGE_MAX: Duration = Duration::from_secs(300);
 
 /// Which of a topic's partitions this node copies. One node copies all.
 pub type AssignedFn = dyn Fn(&str, i32) -> bool + Send + Sync;
@@ -50,6 +53,8 @@ pub struct Herder {
     /// What was copied until the source had it no more: the topic's id and the next upstream offset. `stored` is older,
     /// and says nothing about a topic of the same name that is created later.
     left: BTreeMap<(String, i32), (Uuid, i64)>,
+    /// Partitions that are shown as waiting though nothing runs for them.
+    shown_blocked: BTreeSet<(String, i32)>,
 }
 
 /// What a round found out.
@@ -83,6 +88,7 @@ impl Herder {
                 running: BTreeMap::new(),
                 leaving: BTreeSet::new(),
                 left: BTreeMap::new(),
+                shown_blocked: BTreeSet::new(),
             }))
         })
     }
@@ -125,14 +131,7 @@ impl Herder {
             self.stored = Some(round.stored.clone());
             self.supervise(PositionStore::spec(self.flow.clone()), ctx);
         }
-        for (topic, (reason, partitions)) in &round.blocked {
-            for partition in 0..*partitions {
-                if !self.running.contains_key(&(topic.clone(), partition)) {
-                    let status = self.flow.registry.partition(self.key(topic, partition));
-                    status.set_state(PartitionState::Waiting, reason.clone());
-                }
-            }
-        }
+        self.show_blocked(&round.blocked);
         let mut wanted = round.wanted;
         wanted.retain(|(topic, partition), _| (self.assigned)(topic, *partition));
         let gone: Vec<_> = (self.running.keys())
@@ -159,6 +158,29 @@ impl Herder {
             self.start_replicator(&round.stored, at, id, ctx);
         }
         self.again(!round.blocked.is_empty(), ctx);
+    }
+
+    /// Gives partitions that nothing runs for a state and a reason, and takes those back that are past.
+    fn show_blocked(&mut self, blocked: &BTreeMap<String, (String, i32)>) {
+        let mut shown = BTreeSet::new();
+        for (topic, (reason, partitions)) in blocked {
+            let known = (topic.clone(), 0)..(topic.clone(), i32::MAX);
+            if self.shown_blocked.range(known).next().is_none() {
+                warn!(flow = %self.flow.label, topic, reason, "not copied now, trying on");
+            }
+            for partition in 0..*partitions {
+                let at = (topic.clone(), partition);
+                if !self.running.contains_key(&at) {
+                    let status = self.flow.registry.partition(self.key(topic, partition));
+                    status.set_state(PartitionState::Waiting, reason.clone());
+                    shown.insert(at);
+                }
+            }
+        }
+        for (topic, partition) in self.shown_blocked.difference(&shown) {
+            self.flow.registry.remove(&self.key(topic, *partition));
+        }
+        self.shown_blocked = shown;
     }
 
     fn key(&self, topic: &str, partition: i32) -> PartitionKey {
@@ -251,6 +273,15 @@ async fn look(flow: Arc<Flow>, stored: Option<Arc<OffsetTable>>) -> Result<Round
         .map(|topic| (topic.name.clone(), topic.partitions))
         .collect();
     let blocked = remote_topics::create_missing(&flow, &source).await?;
+    let unknown: Vec<String> = source
+        .keys()
+        .filter(|topic| !blocked.contains_key(*topic))
+        .map(|topic| flow.config.remote_topic(topic))
+        .filter(|remote| !flow.rules.contains_key(remote.as_str()))
+        .collect();
+    if !unknown.is_empty() {
+        load_all_rules(&flow, &unknown).await?;
+    }
     let wanted = listed
         .iter()
         .filter(|topic| !blocked.contains_key(&topic.name))
@@ -278,6 +309,16 @@ impl Actor for Herder {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.start.stop_on_kill(ctx);
         ctx.run_interval(TICK_INTERVAL, |this, _| this.start.progress.tick());
+        ctx.run_interval(METADATA_AGE_MAX, |this, ctx| {
+            let flow = this.flow.clone();
+            ctx.spawn(wrap_future::<_, Self>(async move {
+                for cluster in [&flow.source, &flow.target] {
+                    if let Err(error) = cluster.refresh_older_than(METADATA_AGE_MAX / 2).await {
+                        debug!(flow = %flow.label, %error, "metadata not refreshed");
+                    }
+                }
+            }));
+        });
         self.round(ctx);
     }
 }

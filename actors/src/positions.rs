@@ -19,7 +19,7 @@ use engine::offsets::{
     OffsetTable, SourceOffset, SourceOffsetKey, SourcePartition, UpstreamOffset, partition_for_key,
 };
 use tokio::sync::Mutex;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock::now_ms;
 use crate::flow::Flow;
@@ -55,6 +55,22 @@ impl Positions {
             };
             flow.target.read_log(topic, partition, apply).await?;
         }
+        let source = config.id.source.as_str();
+        let mut stored = self.stored.lock().await;
+        for (at, last) in table.source_offsets(&config.connector_names.source) {
+            if at.cluster == source {
+                let (flow, topic) = (flow.label.clone(), at.topic.as_str().into());
+                stored.insert(
+                    PartitionKey {
+                        flow,
+                        topic,
+                        partition: at.partition,
+                    },
+                    last.0,
+                );
+            }
+        }
+        drop(stored);
         Ok(table)
     }
 
@@ -182,6 +198,8 @@ pub struct PositionStore {
     flow: Arc<Flow>,
     start: StartContext,
     flushing: bool,
+    /// The last flush failed, and that was said.
+    failing: bool,
 }
 
 impl PositionStore {
@@ -194,6 +212,7 @@ impl PositionStore {
                 flow,
                 start,
                 flushing: false,
+                failing: false,
             }))
         })
     }
@@ -206,10 +225,14 @@ impl PositionStore {
         let flush = async move { flow.positions.flush(&flow).await };
         let flushed = wrap_future::<_, Self>(flush).map(|result, this, _| {
             this.flushing = false;
+            let failed = std::mem::replace(&mut this.failing, result.is_err());
+            let flow = &this.flow.label;
             match result {
-                Ok(count) => debug!(flow = %this.flow.label, count, "positions stored"),
+                Ok(count) if failed => info!(%flow, count, "positions are stored again"),
+                Ok(count) => debug!(%flow, count, "positions stored"),
+                Err(error) if failed => debug!(%flow, %error, "positions still not stored"),
                 Err(error) => {
-                    warn!(flow = %this.flow.label, %error, "cannot store positions, trying again at the next interval");
+                    warn!(%flow, %error, "cannot store positions, trying again at each interval");
                 }
             }
         });

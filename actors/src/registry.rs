@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use dashmap::DashMap;
 
-/// Stands for an offset that is not known yet. Real offsets are never negative.
-const UNKNOWN: i64 = -1;
+/// Stands for an offset that is not known yet. Not -1: that is "nothing acknowledged of a log that starts at 0".
+const UNKNOWN: i64 = i64::MIN;
 
 /// One partition of one flow.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,7 +111,8 @@ pub struct PartitionSnapshot {
     pub reason: Cow<'static, str>,
     /// The next upstream offset to fetch.
     pub position: Option<i64>,
-    /// The highest upstream offset below which, itself included, the target has acknowledged everything.
+    /// The highest upstream offset below which, itself included, the target has acknowledged everything; -1 when
+    /// the log starts at 0 and nothing is acknowledged.
     pub acked: Option<i64>,
     /// End of the partition on the source: the offset that its next record will get.
     pub high_watermark: Option<i64>,
@@ -330,7 +331,7 @@ impl PartitionStatus {
 }
 
 fn known(offset: &AtomicI64) -> Option<i64> {
-    Some(offset.load(Relaxed)).filter(|offset| *offset >= 0)
+    Some(offset.load(Relaxed)).filter(|offset| *offset != UNKNOWN)
 }
 
 // === impl Reasons ===
@@ -439,7 +440,7 @@ mod tests {
         assert_eq!(status.snapshot().lag_records, None, "no watermark yet");
         status.fetched(10, 100);
         let fetched = status.snapshot();
-        assert_eq!((fetched.acked, fetched.lag_records), (None, Some(100)));
+        assert_eq!((fetched.acked, fetched.lag_records), (Some(-1), Some(100)));
         status.acknowledged(9, 10, 640, 1_700_000_000_000);
         let acked = status.snapshot();
         assert_eq!((acked.acked, acked.lag_records), (Some(9), Some(90)));

@@ -16,17 +16,17 @@ use engine::lane::raw::credit::Credit;
 use engine::lane::raw::produce::Outcome;
 use engine::lane::raw::window::{Outgoing, Window};
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{debug, error, warn};
 use uuid::Uuid;
 
-pub(crate) use prepare::load_rules;
+pub(crate) use prepare::{load_all_rules, load_rules};
 pub(crate) use source::{DROP_LABELS, REENCODE_LABELS};
 
 use crate::backoff::Backoff;
 use crate::flow::Flow;
 use crate::links;
 use crate::registry::{PartitionState, PartitionStatus};
-use crate::source_link::{SourceLink, Unfollow};
+use crate::source_link::SourceLink;
 use crate::supervisor::{ChildSpec, Placement, RunningChild, StartContext};
 use crate::target_link::TargetLink;
 
@@ -36,7 +36,7 @@ const MAILBOX_CAPACITY: usize = 4_096;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// First and longest wait before a broker is asked again.
 const RETRY_BASE: Duration = Duration::from_millis(50);
-const RETRY_MAX: Duration = Duration::from_secs(10);
+const RETRY_MAX: Duration = Duration::from_secs(3);
 /// A broker may forget a producer id that rests (`producer.id.expiration.ms`, 1 day by default): after this rest
 /// the next batch goes alone (`engine::lane::raw::window`).
 const PROBE_AFTER_REST: Duration = Duration::from_secs(300);
@@ -181,9 +181,14 @@ pub struct Replicator {
     topic_id: Option<Uuid>,
     following: Following,
     next_follow_id: u64,
+    /// Which search for the leader counts; an earlier one's result is thrown away.
+    search: u64,
     backlog: VecDeque<Backlog>,
     next_job: u64,
-    jobs_out: usize,
+    /// Jobs that the pool has.
+    jobs_out: Vec<u64>,
+    /// Batches in the backlog that no pool thread has yet.
+    rewrites_waiting: usize,
     /// None until a producer id is there.
     window: Option<Window>,
     /// None while the leader is looked for.
@@ -237,9 +242,11 @@ impl Replicator {
             topic_id: None,
             following: Following::Nothing,
             next_follow_id: 0,
+            search: 0,
             backlog: VecDeque::new(),
             next_job: 0,
-            jobs_out: 0,
+            jobs_out: Vec::new(),
+            rewrites_waiting: 0,
             window: None,
             target: None,
             sent_at: Instant::now(),
@@ -295,7 +302,8 @@ impl Replicator {
             .or(self.source_trouble.as_ref())
         {
             Some(reason) => {
-                info!(partition = %self.start.name, %reason, "waiting");
+                // A thousand partitions lose a broker together: the flow's own line says that (the product's console).
+                debug!(partition = %self.start.name, %reason, "waiting");
                 self.status
                     .set_state(PartitionState::Waiting, reason.clone());
             }
@@ -314,7 +322,7 @@ impl Replicator {
         self.status
             .set_state(PartitionState::Halted, reason.to_owned());
         self.start.progress.halted(reason);
-        ctx.stop();
+        self.end(ctx);
     }
 
     /// Asks the supervisor for a fresh start behind what is acknowledged.
@@ -323,6 +331,19 @@ impl Replicator {
         self.status
             .set_state(PartitionState::Waiting, format!("starting over: {reason}"));
         self.start.progress.failed(reason);
+        self.end(ctx);
+    }
+
+    /// As [`Self::fail`], from another position, which may be lower: nothing that is still on its way may move it again.
+    fn start_over_at(&mut self, position: i64, reason: &str, ctx: &mut Context<Self>) {
+        self.fail(reason, ctx);
+        self.status.start_at(position);
+    }
+
+    /// No answer that is still under way counts from here on.
+    fn end(&mut self, ctx: &mut Context<Self>) {
+        self.window = None;
+        self.drop_backlog();
         ctx.stop();
     }
 
@@ -361,6 +382,7 @@ impl Replicator {
         if self.flow.drain.fired() {
             self.drop_backlog();
         }
+        self.submit_jobs(ctx);
         self.pump(ctx);
     }
 }
@@ -377,14 +399,7 @@ impl Actor for Replicator {
     }
 
     fn stopped(&mut self, ctx: &mut Self::Context) {
-        if let Following::On { follow_id, link } = &self.following {
-            let unfollow = Unfollow {
-                follow_id: *follow_id,
-                replicator: ctx.address(),
-            };
-            // A link that is gone, or full, forgets us at its next delivery.
-            drop(link.try_send(unfollow));
-        }
+        self.unfollow(ctx);
         if self.start.kill_switch.fired() && self.start.progress.verdict().is_none() {
             self.status.set_state(PartitionState::Stopped, "stopped");
         }

@@ -365,6 +365,11 @@ impl Handler<Follow> for SourceLink {
     type Result = ();
 
     fn handle(&mut self, follow: Follow, ctx: &mut Self::Context) {
+        // A replicator that was restarted follows anew; what it left behind must not compete with it.
+        self.follows.retain(|_, old| {
+            old.wanted.partition != follow.wanted.partition
+                || old.wanted.topic != follow.wanted.topic
+        });
         let slot = Slot(self.next_slot);
         self.next_slot = self.next_slot.wrapping_add(1);
         self.follows.insert(slot, follow);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, SpawnHandle};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 use bytes::Bytes;
 use engine::cluster::BrokerAddress;
 use engine::lane::raw::produce::{self, Outcome, ProduceBatch, ProduceVersions};
@@ -28,7 +28,7 @@ const NETWORK_GRACE: Duration = Duration::from_secs(5);
 /// Messages that may wait. Each replicator has at most five batches here, so this is room for 13,000
 /// partitions on one broker and thread; one that finds no room waits and tries again.
 const MAILBOX_CAPACITY: usize = 1 << 16;
-/// An unused connection is closed after so long.
+/// A link that wrote nothing for so long ends.
 const IDLE_AFTER: Duration = Duration::from_secs(60);
 
 /// One batch to write.
@@ -78,7 +78,8 @@ pub(crate) struct TargetLink {
     pump_queued: bool,
     /// Why nothing is taken any more; set until the last answers are in.
     ended: Option<WireError>,
-    idle: Option<SpawnHandle>,
+    /// Something was written since the last look.
+    used: bool,
 }
 
 impl TargetLink {
@@ -100,7 +101,7 @@ impl TargetLink {
             throttled: false,
             pump_queued: false,
             ended: None,
-            idle: None,
+            used: false,
         };
         Actor::start(link)
     }
@@ -233,16 +234,6 @@ impl TargetLink {
             });
         }
         self.pump(ctx);
-        self.watch_idleness(ctx);
-    }
-
-    fn watch_idleness(&mut self, ctx: &mut Context<Self>) {
-        if let Some(timer) = self.idle.take() {
-            ctx.cancel_future(timer);
-        }
-        if self.in_flight == 0 && self.ready.is_empty() {
-            self.idle = Some(ctx.run_later(IDLE_AFTER, |_, ctx| ctx.stop()));
-        }
     }
 
     /// Answers everything that waits and ends; requests in flight fail by themselves with the connection.
@@ -295,6 +286,11 @@ impl Actor for TargetLink {
         let kill_switch = self.kill_switch.clone();
         let killed = wrap_future::<_, Self>(async move { kill_switch.wait().await });
         ctx.spawn(killed.map(|(), _, ctx| ctx.stop()));
+        ctx.run_interval(IDLE_AFTER, |link, ctx| {
+            if !std::mem::take(&mut link.used) && link.in_flight == 0 && link.ready.is_empty() {
+                ctx.stop();
+            }
+        });
         self.connect(ctx);
     }
 
@@ -319,6 +315,7 @@ impl Handler<Produce> for TargetLink {
         if let Some(error) = &self.ended {
             return tell(&produce, lost(error));
         }
+        self.used = true;
         let partition = (produce.batch.topic.clone(), produce.batch.partition);
         let queue = self.queues.entry(partition.clone()).or_default();
         if queue.is_empty() {

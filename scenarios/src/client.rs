@@ -91,6 +91,8 @@ fn config(bootstrap: &str) -> ClientConfig {
     config
         .set("reconnect.backoff.ms", "20")
         .set("reconnect.backoff.max.ms", "200");
+    // A frozen broker keeps its connections open: give up on it sooner than after the default 60 s.
+    config.set("socket.timeout.ms", "10000");
     config
 }
 

@@ -60,10 +60,7 @@ fn target_comes_late() {
     target.broker(1).stop().unwrap();
     let mut product = flow.run();
     product
-        .await_output(
-            &format!("cluster {} is unreachable", flow.target),
-            PATIENCE,
-        )
+        .await_output(&format!("cluster {} is unreachable", flow.target), PATIENCE)
         .unwrap();
     target.broker(1).start().unwrap();
     let west = target.client().unwrap();

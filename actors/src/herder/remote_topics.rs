@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use engine::cluster::{ClusterError, ConfigEntry, ConfigSource, NewTopic};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::flow::Flow;
 
@@ -80,7 +80,6 @@ async fn create(
                 let target = flow.target.alias();
                 let reason = format!("cannot create topic {remote} on {target}: {refusal}");
                 if let Some(topic) = source_of.remove(&remote) {
-                    warn!(flow = %flow.label, topic, reason, "not copied");
                     blocked.insert(topic, reason);
                 }
             }
@@ -127,7 +126,6 @@ async fn grow(
                 let reason = format!(
                     "cannot grow topic {remote} on {target} to {partitions} partitions: {refusal}"
                 );
-                warn!(flow = %flow.label, topic, reason, "new partitions are not copied");
                 blocked.insert(topic.clone(), reason);
             }
             (Some(_), None) => {}

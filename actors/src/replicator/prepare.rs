@@ -73,29 +73,43 @@ fn no_position(flow: &Flow, at: &Assignment) -> String {
 /// Asks what the brokers of a remote topic accept, and keeps it for the flow's other partitions.
 ///
 /// # Errors
-/// [`ClusterError`] when the target does not answer. A target that will not say (no DESCRIBE_CONFIGS) is taken for one
-/// with Kafka's defaults; its answers to our batches tell the rest.
+/// As [`load_all_rules`].
 pub(crate) async fn load_rules(
     flow: &Flow,
     remote_topic: &str,
 ) -> Result<TargetRules, ClusterError> {
-    let mut rules = TargetRules {
-        zstd: takes_zstd(&flow.target).await?,
-        ..TargetRules::default()
-    };
-    let mut answer = flow
-        .target
-        .topic_configs(&[remote_topic.to_owned()])
-        .await?;
-    match answer.remove(remote_topic) {
-        Some(Ok(entries)) => apply(&mut rules, &entries),
-        Some(Err(refusal)) => {
-            tracing::warn!(topic = remote_topic, %refusal, "the target does not tell the topic's configs: assuming defaults");
+    load_all_rules(flow, &[remote_topic.to_owned()]).await?;
+    Ok(flow
+        .rules
+        .get(remote_topic)
+        .map(|rules| *rules)
+        .unwrap_or_default())
+}
+
+/// As [`load_rules`], for many topics in few requests.
+///
+/// # Errors
+/// [`ClusterError`] when the target does not answer. A target that will not say (no DESCRIBE_CONFIGS) is taken for one
+/// with Kafka's defaults; its answers to our batches tell the rest.
+pub(crate) async fn load_all_rules(
+    flow: &Flow,
+    remote_topics: &[String],
+) -> Result<(), ClusterError> {
+    let zstd = takes_zstd(&flow.target).await?;
+    for (topic, answer) in flow.target.topic_configs(remote_topics).await? {
+        let mut rules = TargetRules {
+            zstd,
+            ..TargetRules::default()
+        };
+        match answer {
+            Ok(entries) => apply(&mut rules, &entries),
+            Err(refusal) => {
+                tracing::warn!(topic, %refusal, "the target does not tell the topic's configs: assuming defaults");
+            }
         }
-        None => {}
+        flow.rules.insert(topic.into(), rules);
     }
-    flow.rules.insert(remote_topic.into(), rules);
-    Ok(rules)
+    Ok(())
 }
 
 async fn takes_zstd(target: &Cluster) -> Result<bool, ClusterError> {

@@ -16,7 +16,7 @@ use tracing::warn;
 use super::{Backlog, Chunk, FollowEnd, FollowEnded, Following, Replicator};
 use crate::links;
 use crate::registry::PartitionState;
-use crate::source_link::{Follow, PARTITION_FETCH_BYTES_MAX};
+use crate::source_link::{Follow, PARTITION_FETCH_BYTES_MAX, Unfollow};
 
 /// The reasons that a registry of partitions counts, in the order of the places used here.
 pub(crate) const REENCODE_LABELS: &[&str] = &[
@@ -51,7 +51,10 @@ fn drop_place(reason: DropReason) -> usize {
 impl Replicator {
     /// Looks for the leader, after asking for news if something was `noticed`, and reads from it.
     pub(super) fn follow(&mut self, noticed: Option<Instant>, ctx: &mut Context<Self>) {
+        self.unfollow(ctx);
         self.following = Following::Looking;
+        self.search += 1;
+        let search = self.search;
         let (flow, at) = (self.flow.clone(), self.at.clone());
         let look = async move {
             if let Some(noticed) = noticed {
@@ -61,14 +64,28 @@ impl Replicator {
                 .leader_or_refresh(&at.source_topic, at.partition)
                 .await
         };
-        let found =
-            wrap_future::<_, Self>(look).map(|leader: Result<Leader, ClusterError>, this, ctx| {
-                match leader {
-                    Ok(leader) => this.follow_leader(&leader, ctx),
-                    Err(error) => this.follow_later(error.to_string(), ctx),
-                }
-            });
+        let found = wrap_future::<_, Self>(look).map(
+            move |leader: Result<Leader, ClusterError>, this, ctx| match leader {
+                _ if this.search != search => {}
+                Ok(leader) => this.follow_leader(&leader, ctx),
+                Err(error) => this.follow_later(error.to_string(), ctx),
+            },
+        );
         ctx.spawn(found);
+    }
+
+    /// Has the source link read the partition no more. What is on its way from it is thrown away.
+    pub(super) fn unfollow(&mut self, ctx: &mut Context<Self>) {
+        if let Following::On { follow_id, link } =
+            mem::replace(&mut self.following, Following::Nothing)
+        {
+            let unfollow = Unfollow {
+                follow_id,
+                replicator: ctx.address(),
+            };
+            // A link that is gone, or full, forgets us at its next delivery.
+            drop(link.try_send(unfollow));
+        }
     }
 
     fn follow_leader(&mut self, leader: &Leader, ctx: &mut Context<Self>) {
@@ -79,7 +96,6 @@ impl Replicator {
         if known.is_some_and(|known| known != leader.topic_id && !leader.topic_id.is_nil()) {
             // The remote topic keeps the old incarnation's records; the new one's follow them, from its first.
             warn!(partition = %self.start.name, "the source topic was deleted and created again: copying the new one from its start");
-            self.last_fetched_epoch = -1;
             return self.reposition(Reposition::Recreated, ctx);
         }
         let link = links::source(&self.flow, &leader.broker);
@@ -157,47 +173,70 @@ impl Replicator {
             partition = %self.start.name, position = self.position, end_offset, records,
             "the source's log was truncated (unclean election): the copy keeps records that the source lost"
         );
-        self.position = self.position.min(end_offset);
-        self.last_fetched_epoch = epoch;
-        self.follow(Some(Instant::now()), ctx);
+        let reason = format!("the source's log was truncated behind epoch {epoch}");
+        self.start_over_at(self.position.min(end_offset), &reason, ctx);
     }
 
     /// Finds a place to go on when the position is not in the log.
     fn reposition(&mut self, why: Reposition, ctx: &mut Context<Self>) {
         self.following = Following::Looking;
-        let (flow, at) = (self.flow.clone(), self.at.clone());
+        self.search += 1;
+        let search = self.search;
+        let (flow, at, epoch) = (self.flow.clone(), self.at.clone(), self.last_fetched_epoch);
         let look = async move {
-            let start = flow
-                .source
-                .offset(&at.source_topic, at.partition, OffsetAt::Earliest)
+            let (source, topic) = (&flow.source, &at.source_topic);
+            let start = source
+                .offset(topic, at.partition, OffsetAt::Earliest)
                 .await?;
-            let end = flow
-                .source
-                .offset(&at.source_topic, at.partition, OffsetAt::Latest)
-                .await?;
-            Ok((start, end))
-        };
-        let found = wrap_future::<_, Self>(look).map(
-            move |range: Result<(i64, i64), ClusterError>, this, ctx| match range {
-                Ok((start, end)) => this.go_on_in(why, start, end, ctx),
-                Err(error) => {
-                    this.set_source_trouble(Some(error.to_string()));
-                    ctx.run_later(this.source_backoff.next_delay(), move |this, ctx| {
-                        this.reposition(why, ctx);
-                    });
+            let end = source.offset(topic, at.partition, OffsetAt::Latest).await?;
+            let epoch_end = match why {
+                Reposition::OutOfRange if epoch >= 0 => {
+                    Some(source.end_of_epoch(topic, at.partition, epoch).await?)
                 }
-            },
-        );
+                _ => None,
+            };
+            Ok(Log {
+                start,
+                end,
+                epoch_end: epoch_end.filter(|(_, end)| *end >= 0),
+            })
+        };
+        let found =
+            wrap_future::<_, Self>(look).map(move |log: Result<Log, ClusterError>, this, ctx| {
+                match log {
+                    _ if this.search != search => {}
+                    Ok(log) => this.go_on_in(why, &log, ctx),
+                    Err(error) => {
+                        this.set_source_trouble(Some(error.to_string()));
+                        ctx.run_later(this.source_backoff.next_delay(), move |this, ctx| {
+                            this.reposition(why, ctx);
+                        });
+                    }
+                }
+            });
         ctx.spawn(found);
     }
 
-    fn go_on_in(&mut self, why: Reposition, start: i64, end: i64, ctx: &mut Context<Self>) {
-        let position = self.position;
+    fn go_on_in(&mut self, why: Reposition, log: &Log, ctx: &mut Context<Self>) {
+        let (position, start, end) = (self.position, log.start, log.end);
+        if let Some((epoch, epoch_end)) = log.epoch_end
+            && (start..position).contains(&epoch_end)
+        {
+            return self.diverged(epoch, epoch_end, ctx);
+        }
         let name = self.start.name.clone();
         match why {
-            Reposition::Recreated => self.position = start,
-            // Both ends are right by now: a leader change was under way.
-            Reposition::OutOfRange if (start..=end).contains(&position) => {}
+            Reposition::Recreated => {
+                return self.start_over_at(start, "the source topic was created again", ctx);
+            }
+            // Right by now: a leader change was under way. Not at once, the next answer may be the same.
+            Reposition::OutOfRange if (start..=end).contains(&position) => {
+                self.last_fetched_epoch = -1;
+                return self.follow_later(
+                    "the source's log is being truncated or elected".to_owned(),
+                    ctx,
+                );
+            }
             Reposition::OutOfRange if position < start => {
                 let records = u64::try_from(start - position).unwrap_or(0);
                 warn!(
@@ -213,8 +252,7 @@ impl Replicator {
                     partition = %name, position, end, ?reset,
                     "the position lies beyond the end of the source's log (truncated, or created again while we were away)"
                 );
-                self.last_fetched_epoch = -1;
-                self.position = match reset {
+                let position = match reset {
                     AutoOffsetReset::Earliest => start,
                     AutoOffsetReset::Latest => end,
                     AutoOffsetReset::None => {
@@ -227,6 +265,8 @@ impl Replicator {
                         );
                     }
                 };
+                let reason = "the position lies beyond the end of the source's log";
+                return self.start_over_at(position, reason, ctx);
             }
         }
         self.follow(None, ctx);
@@ -262,6 +302,7 @@ impl Replicator {
             self.last_fetched_epoch = epoch;
         }
         self.status.fetched(self.position, chunk.high_watermark);
+        self.submit_jobs(ctx);
         self.pump(ctx);
     }
 
@@ -284,6 +325,7 @@ impl Replicator {
             }
             Verdict::Reencode(reason) => {
                 self.status.count_reencoded(reencode_place(reason));
+                self.rewrites_waiting += 1;
                 Backlog::Rewrite {
                     batch,
                     from_offset: self.position,
@@ -296,10 +338,19 @@ impl Replicator {
 
     /// Throws away what was fetched and not sent; it is fetched again after a restart.
     pub(super) fn drop_backlog(&mut self) {
+        self.rewrites_waiting = 0;
         for waiting in mem::take(&mut self.backlog) {
             self.credit.give_back(waiting.credit_bytes());
         }
     }
+}
+
+/// What a source's leader says of its log.
+struct Log {
+    start: i64,
+    end: i64,
+    /// Where the epoch that was read last ends there: (epoch, end offset).
+    epoch_end: Option<(i32, i64)>,
 }
 
 /// Why a position is looked for.

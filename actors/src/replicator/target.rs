@@ -1,5 +1,7 @@
 //! The target's side of a replicator: sending, acknowledgements, recovery, rewriting.
 
+use std::time::Duration;
+
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{AsyncContext, Context};
 use engine::batch::{ReencodeError, Reencoded};
@@ -9,15 +11,16 @@ use engine::lane::raw::window::{Acked, Event, Outgoing, Submission};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Backlog, Following, Replicator, Rewritten, load_rules};
+use super::{Backlog, Replicator, Rewritten, load_rules};
 use crate::clock::now_ms;
 use crate::links;
 use crate::reencode_pool::Job;
-use crate::source_link::Unfollow;
 use crate::target_link::Produce;
 
 /// Batches of one partition that pool threads may have at once: enough to keep a window full.
 const JOBS_OUT_MAX: usize = 8;
+/// Wait before a full pool is asked again.
+const BUSY_RETRY: Duration = Duration::from_millis(20);
 
 impl Replicator {
     /// Sends what may be sent: in order, as far as the window has room.
@@ -25,7 +28,7 @@ impl Replicator {
         if self.start.kill_switch.fired() {
             return; // somebody else may write by now
         }
-        self.submit_jobs(ctx);
+        self.renew_link();
         while let (Some(window), Some(front)) = (self.window.as_mut(), self.backlog.front()) {
             let sendable = match front {
                 Backlog::Rewrite { .. } => false,
@@ -51,6 +54,20 @@ impl Replicator {
                 }
                 Some(Backlog::Rewrite { .. }) | None => return,
             }
+        }
+    }
+
+    /// A link ends when it rests; the next batch gets another one.
+    fn renew_link(&mut self) {
+        let in_flight = self
+            .window
+            .as_ref()
+            .is_some_and(|window| window.in_flight());
+        if let Some((leader, link)) = &mut self.target
+            && !in_flight
+            && !link.connected()
+        {
+            *link = links::target(&self.flow, &leader.broker);
         }
     }
 
@@ -218,14 +235,6 @@ impl Replicator {
         self.drop_backlog();
         self.position = position;
         self.last_fetched_epoch = -1;
-        if let Following::On { follow_id, link } = &self.following {
-            let unfollow = Unfollow {
-                follow_id: *follow_id,
-                replicator: ctx.address(),
-            };
-            // A link that takes nothing is found dead at the next look.
-            drop(link.try_send(unfollow));
-        }
         self.follow(None, ctx);
         self.find_target(None, ctx);
     }
@@ -261,10 +270,12 @@ impl Replicator {
     }
 
     /// Hands batches that need rewriting to the pool, a few ahead of their turn.
-    fn submit_jobs(&mut self, ctx: &mut Context<Self>) {
-        let mut refused = false;
+    pub(super) fn submit_jobs(&mut self, ctx: &mut Context<Self>) {
+        if self.rewrites_waiting == 0 {
+            return; // the hot path ends here: nothing is looked at per batch
+        }
         for waiting in &mut self.backlog {
-            if self.jobs_out >= JOBS_OUT_MAX {
+            if self.jobs_out.len() >= JOBS_OUT_MAX {
                 return;
             }
             let Backlog::Rewrite {
@@ -276,6 +287,7 @@ impl Replicator {
                 continue;
             };
             let id = self.next_job;
+            self.next_job += 1;
             let mut reply = Reply {
                 job: id,
                 to: Some(ctx.address()),
@@ -287,27 +299,29 @@ impl Replicator {
                 done: Box::new(move |result| reply.send(Some(result))),
             }));
             if submitted.is_err() {
-                refused = true;
-                break;
+                // The pool is busy with others. Our own jobs bring us back here when they are done, or this does.
+                if self.jobs_out.is_empty() {
+                    ctx.run_later(BUSY_RETRY, Self::submit_jobs);
+                }
+                return;
             }
-            self.next_job += 1;
-            self.jobs_out += 1;
+            self.jobs_out.push(id);
+            self.rewrites_waiting -= 1;
             *job = Some(id);
-        }
-        // The pool is busy with others; the next answer or look comes back here, at the latest in a second.
-        if refused && self.jobs_out == 0 {
-            ctx.run_later(std::time::Duration::from_millis(20), |this, ctx| {
-                this.pump(ctx)
-            });
         }
     }
 
     pub(super) fn rewritten(&mut self, rewritten: Rewritten, ctx: &mut Context<Self>) {
-        self.jobs_out = self.jobs_out.saturating_sub(1);
+        // A job that the full pool gave back answers too, as it is dropped: it never was out.
+        let Some(out) = self.jobs_out.iter().position(|job| *job == rewritten.job) else {
+            return;
+        };
+        self.jobs_out.swap_remove(out);
         let at = self.backlog.iter().position(
             |waiting| matches!(waiting, Backlog::Rewrite { job, .. } if *job == Some(rewritten.job)),
         );
-        let Some(at) = at else { return self.pump(ctx) }; // thrown away meanwhile
+        self.submit_jobs(ctx);
+        let Some(at) = at else { return }; // thrown away meanwhile
         match rewritten.result {
             Some(Ok(batches)) => {
                 self.replace(at, batches);

@@ -1,6 +1,7 @@
 //! Leaders, their epochs and addresses: read by many threads, refreshed on error and age.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kafka_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponseTopic};
 use tokio::time::Instant;
@@ -168,11 +169,29 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError`] when no broker answers.
     pub async fn refresh(&self, topic: &str, needed: Instant) -> Result<(), ClusterError> {
-        let is_new = self.tracked.insert(topic.into());
+        self.tracked.insert(topic.into());
         let mut refreshed = self.refreshed.lock().await;
-        if !is_new && refreshed.is_some_and(|at| at >= needed) {
+        // Whoever waited here is served by the first request that began after the need: a thousand partitions that
+        // start at once cause two.
+        if refreshed.is_some_and(|at| at >= needed) && self.topics.contains_key(topic) {
             return Ok(());
         }
+        self.refresh_tracked(&mut refreshed).await
+    }
+
+    /// Asks for all that is tracked, unless that was done less than `age` ago.
+    ///
+    /// # Errors
+    /// [`ClusterError`] when no broker answers.
+    pub async fn refresh_older_than(&self, age: Duration) -> Result<(), ClusterError> {
+        let mut refreshed = self.refreshed.lock().await;
+        if self.tracked.is_empty() || refreshed.is_some_and(|at| at.elapsed() < age) {
+            return Ok(());
+        }
+        self.refresh_tracked(&mut refreshed).await
+    }
+
+    async fn refresh_tracked(&self, refreshed: &mut Option<Instant>) -> Result<(), ClusterError> {
         let began = Instant::now();
         let tracked = self.tracked.iter().map(|name| name.clone()).collect();
         let answer = self.metadata(Some(tracked)).await?;
