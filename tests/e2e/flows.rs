@@ -198,7 +198,12 @@ pub(crate) fn all_positions(
     for records in read(target, &flow.positions_topic()).into_values() {
         for read in records {
             let key = String::from_utf8(read.record.key.unwrap()).unwrap();
-            let value = String::from_utf8(read.record.value.unwrap()).unwrap();
+            // A tombstone means: from the beginning.
+            let value = read
+                .record
+                .value
+                .unwrap_or_else(|| b"{\"offset\":-1}".to_vec());
+            let value = String::from_utf8(value).unwrap();
             // Connect's own bytes (docs/spec/mm2.md 3.5): its lookup compares keys byte by byte.
             let start = format!(
                 "[\"MirrorSourceConnector\",{{\"cluster\":\"{}\",\"partition\":",
