@@ -1,11 +1,10 @@
 //! End-to-end tests of the product on real Apache Kafka, checked by an independent client (librdkafka).
 //! One program, so that its tests share a pair of clusters.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
-    reason = "helpers of tests fail as tests do"
+    reason = "helpers of tests may fail a test"
 )]
 
 mod brokers;

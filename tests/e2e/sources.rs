@@ -118,6 +118,58 @@ fn transactional_source_read_committed() {
     transactional(Isolation::ReadCommitted, "read_committed");
 }
 
+/// Goal: aborted transactions that are larger than a fetch and interleaved with committed and plain records, read by a
+/// flow that is stopped and started in the middle of them.
+#[test]
+fn large_transactions_read_committed() {
+    let pair = shared_pair().unwrap();
+    let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
+    let topic = unique("large-transactions");
+    east.create_topic(&topic, 1, 1, &[]).unwrap();
+    let (aborted, committed) = (
+        east.transactional(&format!("{topic}-a")).unwrap(),
+        east.transactional(&format!("{topic}-b")).unwrap(),
+    );
+    // Two megabytes of each kind in every round, in turns of 200 kB: ids modulo 3 tell the kind.
+    for round in 0..3 {
+        aborted.begin().unwrap();
+        committed.begin().unwrap();
+        for turn in 0..10 {
+            let first = (round * 10 + turn) * 600;
+            let ids = |kind: u64| numbered(first + kind * 200..first + kind * 200 + 200, 1, 1_000);
+            aborted.produce(&topic, &ids(0)).unwrap();
+            committed.produce(&topic, &ids(1)).unwrap();
+            east.produce(&topic, &ids(2)).unwrap();
+        }
+        aborted.abort().unwrap();
+        committed.commit().unwrap();
+    }
+    let expected = east
+        .read_all(&topic, Isolation::ReadCommitted, PATIENCE)
+        .unwrap();
+    assert_eq!(expected[&0].len(), 12_000, "committed and plain records");
+    let flow = Flow::new("large", &pair.east, &pair.west, &topic)
+        .with("SOURCE.consumer.isolation.level = read_committed");
+    let copy = flow.remote(&topic);
+    let mut product = flow.run();
+    for records in [1, 3_000, 7_000] {
+        await_ok(
+            &format!("{records} records in {copy}"),
+            PATIENCE,
+            || match west.end_offsets(&copy) {
+                Ok(ends) if ends.iter().sum::<i64>() >= records => Ok(()),
+                other => Err(format!("{other:?}")),
+            },
+        )
+        .unwrap();
+        stop(&mut product);
+        product.restart().unwrap();
+    }
+    await_contents(&expected, &west, &copy);
+    stop(&mut product);
+    check_contents(&expected, &west, &copy);
+}
+
 fn transactional(isolation: Isolation, level: &str) {
     let pair = shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
