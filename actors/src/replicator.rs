@@ -184,6 +184,8 @@ pub struct Replicator {
     status: Arc<PartitionStatus>,
     start: StartContext,
     credit: Arc<Credit>,
+    /// What the target accepts, as it told, and as its refusals taught.
+    told_rules: TargetRules,
     rules: TargetRules,
     /// Next upstream offset to take in.
     position: i64,
@@ -249,6 +251,7 @@ impl Replicator {
             status,
             start,
             credit,
+            told_rules: TargetRules::default(),
             rules: TargetRules::default(),
             position: 0,
             last_fetched_epoch: -1,
@@ -277,6 +280,7 @@ impl Replicator {
         let prepare = prepare::prepare(self.flow.clone(), self.at.clone());
         let prepared = wrap_future::<_, Self>(prepare).map(|prepared, this, ctx| match prepared {
             Ok(prepared) => {
+                this.told_rules = prepared.rules;
                 this.rules = prepared.rules;
                 this.window = Some(prepared.window);
                 this.position = prepared.position;

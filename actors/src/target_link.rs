@@ -1,6 +1,7 @@
 //! Writes to one target broker.
 
-use std::collections::{HashMap, VecDeque};
+mod queues;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use engine::wire::{Connection, WireError};
 use crate::flow::Flow;
 use crate::kill_switch::KillSwitch;
 use crate::replicator::{Answered, Replicator};
+use queues::Queues;
 
 /// Produce requests in flight on one connection. A broker serves them one after the other; five hide the
 /// network's round trip and match the window of a partition.
@@ -55,8 +57,6 @@ impl Message for Pump {
     type Result = ();
 }
 
-type PartitionOf = (Arc<str>, i32);
-
 /// One connection to one target broker, for all partitions of a flow on this thread that it leads.
 ///
 /// Takes at most one batch of each partition into a request: a broker stores one of two and drops the other
@@ -70,9 +70,7 @@ pub(crate) struct TargetLink {
     kill_switch: KillSwitch,
     connection: Option<(Connection, ProduceVersions)>,
     connecting: bool,
-    queues: HashMap<PartitionOf, VecDeque<Produce>>,
-    /// Partitions with something queued, in the order of their turn.
-    ready: VecDeque<PartitionOf>,
+    queues: Queues<Produce>,
     in_flight: usize,
     throttled: bool,
     pump_queued: bool,
@@ -95,8 +93,7 @@ impl TargetLink {
             kill_switch,
             connection: None,
             connecting: false,
-            queues: HashMap::new(),
-            ready: VecDeque::new(),
+            queues: Queues::default(),
             in_flight: 0,
             throttled: false,
             pump_queued: false,
@@ -140,8 +137,8 @@ impl TargetLink {
         let Some((connection, versions)) = self.connection.clone() else {
             return self.connect(ctx);
         };
-        while self.in_flight < REQUESTS_IN_FLIGHT && !self.throttled && !self.ready.is_empty() {
-            let mut request = self.next_request();
+        while self.in_flight < REQUESTS_IN_FLIGHT && !self.throttled && !self.queues.is_empty() {
+            let mut request = self.queues.next_request(REQUEST_BYTES_MAX);
             let mut batches: Vec<ProduceBatch> = request.iter().map(|p| p.batch.clone()).collect();
             let timeout_ms = i32::try_from(PRODUCE_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
             let (frame, version) =
@@ -163,32 +160,6 @@ impl TargetLink {
                 }
             }
         }
-    }
-
-    /// At most one batch of each partition, in turn.
-    fn next_request(&mut self) -> Vec<Produce> {
-        let mut request = Vec::new();
-        let mut bytes = 0;
-        let mut again = VecDeque::new();
-        while let Some(partition) = self.ready.pop_front() {
-            let Some(queue) = self.queues.get_mut(&partition) else {
-                continue;
-            };
-            let next_bytes = queue.front().map_or(0, |next| next.batch.wire_bytes());
-            if bytes > 0 && bytes + next_bytes > REQUEST_BYTES_MAX {
-                self.ready.push_front(partition);
-                break;
-            }
-            bytes += next_bytes;
-            request.extend(queue.pop_front());
-            if queue.is_empty() {
-                self.queues.remove(&partition);
-            } else {
-                again.push_back(partition);
-            }
-        }
-        self.ready.append(&mut again);
-        request
     }
 
     fn answered(
@@ -243,10 +214,7 @@ impl TargetLink {
         if let Some((connection, _)) = self.connection.take() {
             connection.close(&error.to_string());
         }
-        for (_, queue) in self.queues.drain() {
-            answer_all(&mut queue.into(), &lost(error));
-        }
-        self.ready.clear();
+        answer_all(&mut self.queues.drain(), &lost(error));
         if self.in_flight == 0 {
             ctx.stop();
         } else {
@@ -290,7 +258,7 @@ impl Actor for TargetLink {
         let killed = wrap_future::<_, Self>(async move { kill_switch.wait().await });
         ctx.spawn(killed.map(|(), _, ctx| ctx.stop()));
         ctx.run_interval(IDLE_AFTER, |link, ctx| {
-            if !std::mem::take(&mut link.used) && link.in_flight == 0 && link.ready.is_empty() {
+            if !std::mem::take(&mut link.used) && link.in_flight == 0 && link.queues.is_empty() {
                 ctx.stop();
             }
         });
@@ -301,13 +269,11 @@ impl Actor for TargetLink {
         if let Some((connection, _)) = self.connection.take() {
             connection.close("the link has ended");
         }
-        for (_, queue) in self.queues.drain() {
-            let outcome = Outcome::Retry {
-                reason: "the link has ended".to_owned(),
-                refresh: true,
-            };
-            answer_all(&mut queue.into(), &outcome);
-        }
+        let outcome = Outcome::Retry {
+            reason: "the link has ended".to_owned(),
+            refresh: true,
+        };
+        answer_all(&mut self.queues.drain(), &outcome);
     }
 }
 
@@ -320,11 +286,8 @@ impl Handler<Produce> for TargetLink {
         }
         self.used = true;
         let partition = (produce.batch.topic.clone(), produce.batch.partition);
-        let queue = self.queues.entry(partition.clone()).or_default();
-        if queue.is_empty() {
-            self.ready.push_back(partition);
-        }
-        queue.push_back(produce);
+        self.queues
+            .push(partition, produce.batch.wire_bytes(), produce);
         if !self.pump_queued {
             self.pump_queued = true;
             ctx.notify(Pump);

@@ -205,11 +205,14 @@ impl Replicator {
             .as_mut()
             .map(|window| window.take_back())
             .unwrap_or_default();
-        let (first, last) = taken_back
-            .first()
-            .map_or((self.position, self.position), |o| {
-                (o.upstream_first, o.upstream_last)
-            });
+        let head = taken_back.first();
+        let (first, last) = head.map_or((self.position, self.position), |o| {
+            (o.upstream_first, o.upstream_last)
+        });
+        // A target that does not tell its limits is asked with ever smaller batches.
+        let smaller = head
+            .filter(|head| too_large && head.records() > 1)
+            .map(|head| head.batch.header.total_bytes() - 1);
         for outgoing in taken_back {
             self.credit.give_back(outgoing.credit_bytes);
         }
@@ -220,8 +223,13 @@ impl Replicator {
         )));
         let reload = async move { load_rules(&flow, &topic).await };
         let reloaded = wrap_future::<_, Self>(reload).map(move |rules, this, ctx| match rules {
-            Ok(rules) if rules != this.rules => {
-                this.rules = rules;
+            Ok(told) if told != this.told_rules => {
+                this.told_rules = told;
+                this.rules = told;
+                this.rewind(first, ctx);
+            }
+            Ok(_) if let Some(bytes) = smaller => {
+                this.rules.max_message_bytes = bytes;
                 this.rewind(first, ctx);
             }
             Ok(_) => {
@@ -241,7 +249,10 @@ impl Replicator {
 
     /// Reads again from `position` on. Nothing from there on is stored on the target.
     fn rewind(&mut self, position: i64, ctx: &mut Context<Self>) {
-        warn!(partition = %self.start.name, position, "the remote topic's configs have changed: reading again");
+        warn!(
+            partition = %self.start.name, position, max_message_bytes = self.rules.max_message_bytes,
+            "the remote topic takes other batches than thought: reading again"
+        );
         self.drop_backlog();
         self.position = position;
         self.last_fetched_epoch = -1;
