@@ -290,7 +290,7 @@ fn keyed(round: usize) -> Vec<TestRecord> {
         record.key = Some(key.into_bytes());
         // Segments are rolled by the records' own time.
         record.timestamp_ms += 5_000 * i64::try_from(round).unwrap();
-        if (index + round) % 5 == 0 {
+        if (index + round).is_multiple_of(5) {
             record.value = None;
         }
     }
