@@ -44,16 +44,17 @@ impl Summary {
             let none = FlowTotals::default();
             let total = totals.get(&flow.label).unwrap_or(&none);
             let (records, bytes) = self.rates(&flow.label, total, now);
-            let doing = flow
-                .trouble()
-                .map_or_else(|| states(total), |trouble| format!("waiting: {trouble}"));
             lines.push(format!(
-                "{}  {} records  {records:.0} records/s  {:.1} MB/s  lag {}  {doing}",
+                "{}  {} records  {records:.0} records/s  {:.1} MB/s  lag {}  {}",
                 flow.label,
                 total.records,
                 bytes / 1e6,
                 total.lag_records,
+                states(total),
             ));
+            if let Some(trouble) = flow.trouble() {
+                lines.push(format!("  waiting: {trouble}"));
+            }
             for example in examples(flow, total, registry) {
                 let PartitionSnapshot {
                     key, state, reason, ..
@@ -98,12 +99,15 @@ impl Summary {
     }
 }
 
-/// Says in the log when partitions of a flow do not run: when that begins or changes, once in [`REMIND_INTERVAL`]
-/// while it lasts, and when it is over. One line per flow, however many partitions.
+/// Halted and waiting partitions, in the order of [`TROUBLED`].
+type Counts = [u64; TROUBLED.len()];
+
+/// Says in the log when partitions of a flow do not run: when that begins or gets much worse, once in
+/// [`REMIND_INTERVAL`] while it lasts, and when it is over. A few lines per flow, however many partitions.
 #[derive(Default)]
 pub(crate) struct Watch {
-    /// Halted and waiting partitions as last said, and when.
-    said: HashMap<Arc<str>, ([u64; TROUBLED.len()], Instant)>,
+    /// What was said last of each flow in trouble, and when.
+    said: HashMap<Arc<str>, (Counts, Instant)>,
 }
 
 impl Watch {
@@ -115,31 +119,35 @@ impl Watch {
             let total = totals.get(&flow.label).unwrap_or(&none);
             let counts = TROUBLED.map(|state| total.in_state(state));
             let trouble = flow.trouble();
-            if counts == [0; TROUBLED.len()] && trouble.is_none() {
-                if self
-                    .said
-                    .remove(&flow.label)
-                    .is_some_and(|(counts, _)| counts != [0; TROUBLED.len()])
-                {
-                    info!(flow = %flow.label, partitions = total.partitions, "no partition waits any more");
+            let said = self.said.get(&flow.label).copied();
+            if counts == Counts::default() && trouble.is_none() {
+                self.said.remove(&flow.label);
+                if said.is_some_and(|(counts, _)| counts != Counts::default()) {
+                    let partitions = total.partitions;
+                    info!(flow = %flow.label, partitions, "no partition waits any more");
                 }
-                continue;
-            }
-            let due = match self.said.get(&flow.label) {
-                Some((said, at)) => *said != counts || now.duration_since(*at) >= REMIND_INTERVAL,
-                // The flow has said its own trouble when it began.
-                None if counts == [0; TROUBLED.len()] => {
-                    self.said.insert(flow.label.clone(), (counts, now));
-                    false
-                }
-                None => true,
-            };
-            if due {
+            } else if is_due(said, counts, now) {
                 self.said.insert(flow.label.clone(), (counts, now));
-                say(flow, total, trouble.as_deref(), registry);
+                // The flow said its own trouble when it began.
+                let reason = trouble.filter(|_| said.is_some());
+                say(flow, total, reason.as_deref(), registry);
             }
         }
     }
+}
+
+/// Whether there is something new, or enough time has passed to say it again. While a broker is away one partition
+/// after the other finds out: only a count that has doubled is news, but each halted partition is.
+fn is_due(said: Option<(Counts, Instant)>, counts: Counts, now: Instant) -> bool {
+    let Some((said, at)) = said else { return true };
+    let [halted, others @ ..] = counts;
+    let [halted_said, others_said @ ..] = said;
+    halted > halted_said
+        || others
+            .iter()
+            .zip(others_said)
+            .any(|(count, said)| *count > said.saturating_mul(2))
+        || now.duration_since(at) >= REMIND_INTERVAL
 }
 
 fn say(flow: &Flow, total: &FlowTotals, trouble: Option<&str>, registry: &Registry) {
@@ -191,5 +199,33 @@ fn states(total: &FlowTotals) -> String {
         "no partitions".to_owned()
     } else {
         occur.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spreading_trouble_is_said_a_few_times_and_each_halted_partition_once() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(is_due(None, [0, 1], start));
+        let mut said = ([0, 0], start);
+        let mut lines = 0;
+        for look in 1..12 {
+            let (counts, now) = ([0, look * 30], at(look * 5));
+            if is_due(Some(said), counts, now) {
+                said = (counts, now);
+                lines += 1;
+            }
+        }
+        assert_eq!(lines, 3, "at 30, 90 and 210 partitions");
+        assert!(!is_due(Some(([1, 9], start)), [1, 8], at(5)));
+        assert!(
+            is_due(Some(([1, 9], start)), [2, 8], at(5)),
+            "one more is halted"
+        );
+        assert!(is_due(Some(([1, 9], start)), [1, 9], at(60)), "a reminder");
     }
 }

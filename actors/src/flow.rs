@@ -1,5 +1,6 @@
 //! What all actors of one flow share.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
@@ -32,6 +33,8 @@ pub struct Flow {
     pub reencoders: ReencodePool,
     /// What each remote topic's brokers accept; refreshed when a broker says otherwise.
     pub rules: DashMap<Arc<str>, TargetRules>,
+    /// Partitions with more than one batch waiting for a slot of their window.
+    pub waiting: AtomicUsize,
     /// Fires when the flow is to stop taking in and to finish what is on its way.
     pub drain: KillSwitch,
     /// Where each partition's safe position is stored.
@@ -46,6 +49,10 @@ impl Flow {
         let mut shown = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if *shown != trouble {
             match &trouble {
+                // One trouble has many wordings: two brokers in turn, reset here and refused there.
+                Some(reason) if shown.is_some() => {
+                    tracing::debug!(flow = %self.label, %reason, "still waiting");
+                }
                 Some(reason) => tracing::warn!(flow = %self.label, %reason, "waiting"),
                 None => tracing::info!(flow = %self.label, "well again"),
             }

@@ -1,18 +1,21 @@
 //! Copies one partition: the actor that owns its position, its window and its state.
 
+mod merge;
 mod prepare;
 mod source;
 mod target;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
-use engine::batch::{RawBatch, ReencodeError, Reencoded, TargetRules};
+use engine::batch::{RawBatch, TargetRules};
 use engine::cluster::{ErrorCode, Leader};
 use engine::lane::raw::credit::Credit;
+use engine::lane::raw::merging::LowestRoundTrip;
 use engine::lane::raw::produce::Outcome;
 use engine::lane::raw::window::{Outgoing, Window};
 use tokio::time::Instant;
@@ -107,20 +110,22 @@ pub(crate) struct Answered {
     pub ticket: u64,
     /// The verdict.
     pub outcome: Outcome,
+    /// From the request's writing to its answer; none when there was no answer.
+    pub round_trip: Option<Duration>,
 }
 
 impl Message for Answered {
     type Result = ();
 }
 
-/// A batch was rewritten, or cannot be. `result` is none if rewriting panicked.
+/// A pool thread is done with a job.
 #[derive(Debug)]
-struct Rewritten {
+struct JobDone {
     job: u64,
-    result: Option<Result<Vec<Reencoded>, ReencodeError>>,
+    result: target::Rewritten,
 }
 
-impl Message for Rewritten {
+impl Message for JobDone {
     type Result = ();
 }
 
@@ -150,6 +155,11 @@ enum Backlog {
         batch: RawBatch,
         from_offset: i64,
         job: Option<u64>,
+    },
+    /// Being joined by a pool thread.
+    Merging {
+        parts: Vec<Outgoing>,
+        job: u64,
     },
 }
 
@@ -194,6 +204,9 @@ pub struct Replicator {
     /// None while the leader is looked for.
     target: Option<(Leader, Addr<TargetLink>)>,
     sent_at: Instant,
+    round_trip: LowestRoundTrip,
+    merge_paused_until: Option<Instant>,
+    counted_waiting: bool,
     source_backoff: Backoff,
     target_backoff: Backoff,
     source_trouble: Option<String>,
@@ -250,6 +263,9 @@ impl Replicator {
             window: None,
             target: None,
             sent_at: Instant::now(),
+            round_trip: LowestRoundTrip::new(std::time::Instant::now()),
+            merge_paused_until: None,
+            counted_waiting: false,
             source_backoff: Backoff::new(RETRY_BASE, RETRY_MAX),
             target_backoff: Backoff::new(RETRY_BASE, RETRY_MAX),
             source_trouble: None,
@@ -266,7 +282,8 @@ impl Replicator {
                 this.position = prepared.position;
                 this.status.start_at(prepared.position);
                 this.target_backoff.reset();
-                this.set_target_trouble(None);
+                this.target_trouble = None;
+                this.show(); // it runs now, also if it never had trouble
                 this.find_target(None, ctx);
                 this.follow(None, ctx);
             }
@@ -399,9 +416,19 @@ impl Actor for Replicator {
     }
 
     fn stopped(&mut self, ctx: &mut Self::Context) {
+        self.drop_backlog();
         self.unfollow(ctx);
         if self.start.kill_switch.fired() && self.start.progress.verdict().is_none() {
             self.status.set_state(PartitionState::Stopped, "stopped");
+        }
+    }
+}
+
+impl Drop for Replicator {
+    /// Also after a panic, when nothing else is called.
+    fn drop(&mut self) {
+        if self.counted_waiting {
+            self.flow.waiting.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -428,6 +455,10 @@ impl Handler<Answered> for Replicator {
 
     fn handle(&mut self, answered: Answered, ctx: &mut Self::Context) {
         self.start.progress.tick();
+        if let Some(round_trip) = answered.round_trip {
+            self.round_trip
+                .record(round_trip, std::time::Instant::now());
+        }
         if let Some(window) = self.window.as_mut() {
             let event = window.answered(answered.ticket, answered.outcome);
             self.digest(event, ctx);
@@ -435,10 +466,10 @@ impl Handler<Answered> for Replicator {
     }
 }
 
-impl Handler<Rewritten> for Replicator {
+impl Handler<JobDone> for Replicator {
     type Result = ();
 
-    fn handle(&mut self, rewritten: Rewritten, ctx: &mut Self::Context) {
-        self.rewritten(rewritten, ctx);
+    fn handle(&mut self, done: JobDone, ctx: &mut Self::Context) {
+        self.job_done(done, ctx);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
@@ -150,9 +150,10 @@ impl TargetLink {
             match connection.try_send(frame, PRODUCE_TIMEOUT + NETWORK_GRACE) {
                 Ok(pending) => {
                     self.in_flight += 1;
+                    let sent = Instant::now();
                     let answered = wrap_future::<_, Self>(pending).map(move |bytes, link, ctx| {
                         link.in_flight -= 1;
-                        link.answered(&mut request, bytes, version, ctx);
+                        link.answered(&mut request, bytes, version, sent.elapsed(), ctx);
                     });
                     ctx.spawn(answered);
                 }
@@ -195,6 +196,7 @@ impl TargetLink {
         request: &mut Vec<Produce>,
         bytes: Result<Bytes, WireError>,
         version: i16,
+        round_trip: Duration,
         ctx: &mut Context<Self>,
     ) {
         let decoded = bytes.and_then(|bytes| {
@@ -223,7 +225,7 @@ impl TargetLink {
                     refresh: true,
                 },
             };
-            tell(&produce, outcome);
+            tell(&produce, outcome, Some(round_trip));
         }
         if let Ok(throttle @ 1..) = u64::try_from(answer.throttle_ms) {
             // KIP-219: the broker reads nothing from this connection for so long.
@@ -263,14 +265,15 @@ fn lost(error: &WireError) -> Outcome {
 
 fn answer_all(request: &mut Vec<Produce>, outcome: &Outcome) {
     for produce in request.drain(..) {
-        tell(&produce, outcome.clone());
+        tell(&produce, outcome.clone(), None);
     }
 }
 
-fn tell(produce: &Produce, outcome: Outcome) {
+fn tell(produce: &Produce, outcome: Outcome, round_trip: Option<Duration>) {
     let answer = Answered {
         ticket: produce.ticket,
         outcome,
+        round_trip,
     };
     // The mailbox has room for every ticket of a window. A replicator that is gone needs no answer.
     if let Err(error) = produce.replicator.try_send(answer) {
@@ -313,7 +316,7 @@ impl Handler<Produce> for TargetLink {
 
     fn handle(&mut self, produce: Produce, ctx: &mut Self::Context) {
         if let Some(error) = &self.ended {
-            return tell(&produce, lost(error));
+            return tell(&produce, lost(error), None);
         }
         self.used = true;
         let partition = (produce.batch.topic.clone(), produce.batch.partition);

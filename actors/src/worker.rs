@@ -2,6 +2,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -83,6 +84,7 @@ impl Worker {
                 budget: budget.clone(),
                 reencoders: reencoders.clone(),
                 rules: DashMap::new(),
+                waiting: AtomicUsize::new(0),
                 drain: kill_switch.child(),
                 positions: Positions::default(),
                 trouble: Mutex::default(),

@@ -14,6 +14,7 @@ mod flows;
 mod heartbeats;
 mod limits;
 mod load;
+mod merging;
 mod naming;
 mod outages;
 mod shutdown;

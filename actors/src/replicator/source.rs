@@ -368,6 +368,16 @@ impl Backlog {
             Self::Ready(outgoing) => outgoing.credit_bytes,
             Self::Skip { credit_bytes, .. } => *credit_bytes,
             Self::Rewrite { batch, .. } => batch.header.total_bytes(),
+            Self::Merging { parts, .. } => parts.iter().map(|part| part.credit_bytes).sum(),
+        }
+    }
+
+    /// The job that a pool thread does for it.
+    pub(super) fn job(&self) -> Option<u64> {
+        match self {
+            Self::Rewrite { job, .. } => *job,
+            Self::Merging { job, .. } => Some(*job),
+            Self::Ready(_) | Self::Skip { .. } => None,
         }
     }
 }

@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{AsyncContext, Context};
-use engine::batch::{ReencodeError, Reencoded};
+use engine::batch::{MergeError, RawBatch, ReencodeError, Reencoded, reencode};
 use engine::cluster::{ClusterError, Leader, Refusal};
 use engine::lane::raw::produce::{Outcome, ProduceBatch};
 use engine::lane::raw::window::{Acked, Event, Outgoing, Submission};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Backlog, Replicator, Rewritten, load_rules};
+use super::{Backlog, JobDone, Replicator, load_rules};
 use crate::clock::now_ms;
 use crate::links;
-use crate::reencode_pool::Job;
 use crate::target_link::Produce;
 
 /// Batches of one partition that pool threads may have at once: enough to keep a window full.
@@ -31,13 +30,20 @@ impl Replicator {
         self.renew_link();
         while let (Some(window), Some(front)) = (self.window.as_mut(), self.backlog.front()) {
             let sendable = match front {
-                Backlog::Rewrite { .. } => false,
+                Backlog::Rewrite { .. } | Backlog::Merging { .. } => false,
                 Backlog::Skip { .. } => true,
                 Backlog::Ready(_) => self.target.is_some() && window.has_room(),
             };
             if !sendable {
-                return;
+                break;
             }
+            // The last slot, and more than one batch waits for it: the window is the limit.
+            if window.room() == 1 && self.backlog.len() >= 2 {
+                self.merge_inline();
+            }
+            let Some(window) = self.window.as_mut() else {
+                break;
+            };
             match self.backlog.pop_front() {
                 Some(Backlog::Skip {
                     upstream_last,
@@ -52,8 +58,12 @@ impl Replicator {
                     let submission = window.push(outgoing);
                     self.send(submission, ctx);
                 }
-                Some(Backlog::Rewrite { .. }) | None => return,
+                Some(Backlog::Rewrite { .. } | Backlog::Merging { .. }) | None => break,
             }
+        }
+        self.count_waiting();
+        if self.counted_waiting {
+            self.merge_in_pool(ctx);
         }
     }
 
@@ -288,17 +298,14 @@ impl Replicator {
             };
             let id = self.next_job;
             self.next_job += 1;
-            let mut reply = Reply {
+            let reply = Reply {
                 job: id,
                 to: Some(ctx.address()),
             };
-            let submitted = self.flow.reencoders.submit(Box::new(Job {
-                batch: batch.clone(),
-                from_offset: *from_offset,
-                rules: self.rules,
-                done: Box::new(move |result| reply.send(Some(result))),
-            }));
-            if submitted.is_err() {
+            let (batch, from_offset, rules) = (batch.clone(), *from_offset, self.rules);
+            let work =
+                move || reply.send(Rewritten::Reencoded(reencode(&batch, from_offset, &rules)));
+            if !self.flow.reencoders.submit(Box::new(work)) {
                 // The pool is busy with others. Our own jobs bring us back here when they are done, or this does.
                 if self.jobs_out.is_empty() {
                     ctx.run_later(BUSY_RETRY, Self::submit_jobs);
@@ -311,27 +318,45 @@ impl Replicator {
         }
     }
 
-    pub(super) fn rewritten(&mut self, rewritten: Rewritten, ctx: &mut Context<Self>) {
+    /// A job's number, and whom it tells.
+    pub(super) fn new_job(&mut self, ctx: &mut Context<Self>) -> (Reply, u64) {
+        let job = self.next_job;
+        self.next_job += 1;
+        (
+            Reply {
+                job,
+                to: Some(ctx.address()),
+            },
+            job,
+        )
+    }
+
+    pub(super) fn job_done(&mut self, done: JobDone, ctx: &mut Context<Self>) {
         // A job that the full pool gave back answers too, as it is dropped: it never was out.
-        let Some(out) = self.jobs_out.iter().position(|job| *job == rewritten.job) else {
+        let Some(out) = self.jobs_out.iter().position(|job| *job == done.job) else {
             return;
         };
         self.jobs_out.swap_remove(out);
-        let at = self.backlog.iter().position(
-            |waiting| matches!(waiting, Backlog::Rewrite { job, .. } if *job == Some(rewritten.job)),
-        );
         self.submit_jobs(ctx);
+        let at = self
+            .backlog
+            .iter()
+            .position(|waiting| waiting.job() == Some(done.job));
         let Some(at) = at else { return }; // thrown away meanwhile
-        match rewritten.result {
-            Some(Ok(batches)) => {
-                self.replace(at, batches);
-                self.pump(ctx);
-            }
+        match done.result {
+            Rewritten::Reencoded(Ok(batches)) => self.replace(at, batches),
             // Damaged on the way, or at the source: a fresh fetch tells.
-            Some(Err(error @ ReencodeError::Corrupt { .. })) => self.fail(&error.to_string(), ctx),
-            Some(Err(error)) => self.halt(&error.to_string(), ctx),
-            None => self.fail("rewriting a batch panicked", ctx),
+            Rewritten::Reencoded(Err(error @ ReencodeError::Corrupt { .. })) => {
+                return self.fail(&error.to_string(), ctx);
+            }
+            Rewritten::Reencoded(Err(error)) => return self.halt(&error.to_string(), ctx),
+            Rewritten::Merged(result) => self.merged(at, result.map_err(|error| error.to_string())),
+            Rewritten::Panicked => match self.backlog.get(at) {
+                Some(Backlog::Merging { .. }) => self.merged(at, Err("a panic".to_owned())),
+                _ => return self.fail("rewriting a batch panicked", ctx),
+            },
         }
+        self.pump(ctx);
     }
 
     /// Puts the results in the place of what they were made from.
@@ -363,17 +388,29 @@ impl Replicator {
     }
 }
 
-/// Answers even when the rewriting panics: dropped unsent, it says so.
-struct Reply {
+/// What became of a job.
+#[derive(Debug)]
+pub(super) enum Rewritten {
+    Reencoded(Result<Vec<Reencoded>, ReencodeError>),
+    Merged(Result<RawBatch, MergeError>),
+    Panicked,
+}
+
+/// Tells what became of a job, also when it panics: dropped unsent, it says so.
+pub(super) struct Reply {
     job: u64,
     to: Option<actix::Addr<Replicator>>,
 }
 
 impl Reply {
-    fn send(&mut self, result: Option<Result<Vec<Reencoded>, ReencodeError>>) {
+    pub(super) fn send(mut self, result: Rewritten) {
+        self.tell(result);
+    }
+
+    fn tell(&mut self, result: Rewritten) {
         if let Some(to) = self.to.take() {
             // Room for it by construction (JOBS_OUT_MAX); a replicator that is gone needs no answer.
-            drop(to.try_send(Rewritten {
+            drop(to.try_send(JobDone {
                 job: self.job,
                 result,
             }));
@@ -383,6 +420,6 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        self.send(None);
+        self.tell(Rewritten::Panicked);
     }
 }

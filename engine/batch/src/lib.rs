@@ -45,6 +45,7 @@ mod classify;
 mod codec;
 mod crc;
 mod header;
+mod merge;
 mod raw;
 mod record;
 mod reencode;
@@ -56,6 +57,7 @@ pub use builder::{BatchBuilder, BuildError};
 pub use classify::{DropReason, ReencodeReason, TargetRules, Verdict, classify};
 pub use codec::{Codec, CodecError, DECOMPRESSED_BYTES_MAX, compress, decompress};
 pub use header::{BatchError, BatchHeader, HEADER_BYTES, TimestampType};
+pub use merge::{MergeError, merge};
 pub use raw::{Batches, RawBatch, batches};
 pub use record::{
     RecordError, RecordHeader, RecordHeaders, RecordProblem, RecordView, Records, records,

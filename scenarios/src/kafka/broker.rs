@@ -37,6 +37,7 @@ pub struct Broker {
     template: &'static Template,
     properties: PathBuf,
     log: PathBuf,
+    data: PathBuf,
     process: Mutex<Option<Process>>,
 }
 
@@ -47,6 +48,7 @@ impl Broker {
         port: u16,
         template: &'static Template,
         folder: &Path,
+        data: PathBuf,
         properties: &str,
     ) -> Result<Self, Error> {
         let file = folder.join(format!("node-{node_id}.properties"));
@@ -60,6 +62,7 @@ impl Broker {
             template,
             properties: file,
             log,
+            data,
             process,
         })
     }
@@ -146,6 +149,11 @@ impl Broker {
     /// The JVM's process id, while it runs.
     pub fn process_id(&self) -> Option<u32> {
         self.process().as_ref().map(Process::id)
+    }
+
+    /// Where the broker keeps a partition's log: segment files, named by their first offset.
+    pub fn partition_folder(&self, topic: &str, partition: i32) -> PathBuf {
+        self.data.join(format!("{topic}-{partition}"))
     }
 
     /// The last lines that the broker has logged.

@@ -208,6 +208,7 @@ impl Plan<'_> {
             port,
             self.template,
             self.folder,
+            data.clone(),
             &settings.properties(),
         )
     }

@@ -170,9 +170,15 @@ impl Window {
 
     /// Whether a new batch may be pushed now.
     pub fn has_room(&self) -> bool {
+        self.room() > 0
+    }
+
+    /// How many new batches may be pushed now.
+    pub fn room(&self) -> usize {
         match self.mode {
-            Mode::Open => self.entries.len() < WINDOW_BATCHES && self.failure.is_none(),
-            Mode::Probing(_) => self.entries.is_empty() && self.failure.is_none(),
+            _ if self.failure.is_some() => 0,
+            Mode::Open => WINDOW_BATCHES.saturating_sub(self.entries.len()),
+            Mode::Probing(_) => usize::from(self.entries.is_empty()),
         }
     }
 
