@@ -110,6 +110,62 @@ fn recreated_after_the_flow_gave_it_up() {
     stop(&mut product);
 }
 
+/// Goal: a topic that was created anew, and is shorter, while the flow was stopped: the stored position lies beyond its
+/// end, and as with MM2 `auto.offset.reset` decides, so that all of the new one is copied.
+#[test]
+fn recreated_shorter_while_stopped() {
+    let pair = shared_pair().unwrap();
+    let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
+    let topic = unique("shorter");
+    east.create_topic(&topic, 1, 1, &[]).unwrap();
+    east.produce(&topic, &numbered(0..500, 1, 50)).unwrap();
+    let flow = Flow::new("shorter", &pair.east, &pair.west, &topic);
+    let mut product = flow.run();
+    await_exact(&west, &flow.remote(&topic), 0..500);
+    stop(&mut product);
+    east.delete_topic(&topic).unwrap();
+    east.create_topic(&topic, 1, 1, &[]).unwrap();
+    let fresh = pair.east.client().unwrap();
+    fresh.produce(&topic, &numbered(500..600, 1, 50)).unwrap();
+    product.restart().unwrap();
+    await_exact(&west, &flow.remote(&topic), 0..600);
+    // The lower position replaces the higher one.
+    stop(&mut product);
+    product.restart().unwrap();
+    fresh.produce(&topic, &numbered(600..1_300, 1, 50)).unwrap();
+    await_exact(&west, &flow.remote(&topic), 0..1_300);
+    stop(&mut product);
+}
+
+/// Goal: a remote topic that somebody deletes while the flow runs is created again, and what is written from then on is
+/// copied; nothing else stops.
+#[test]
+fn remote_topic_deleted_while_running() {
+    let pair = shared_pair().unwrap();
+    let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
+    let prefix = unique("cut");
+    let (steady, cut) = (format!("{prefix}-steady"), format!("{prefix}-cut"));
+    for topic in [&steady, &cut] {
+        east.create_topic(topic, 2, 1, &[]).unwrap();
+        east.produce(topic, &numbered(0..100, 2, 50)).unwrap();
+    }
+    let flow = Flow::new("cut", &pair.east, &pair.west, &format!("{prefix}.*"));
+    let mut product = flow.run();
+    for topic in [&steady, &cut] {
+        await_exact(&west, &flow.remote(topic), 0..100);
+    }
+    west.delete_topic(&flow.remote(&cut)).unwrap();
+    for topic in [&steady, &cut] {
+        east.produce(topic, &numbered(100..200, 2, 50)).unwrap();
+    }
+    await_exact(&west, &flow.remote(&steady), 0..200);
+    await_topic(&west, &flow.remote(&cut), 2);
+    await_exact(&west, &flow.remote(&cut), 100..200);
+    east.produce(&cut, &numbered(200..300, 2, 50)).unwrap();
+    await_exact(&west, &flow.remote(&cut), 100..300);
+    stop(&mut product);
+}
+
 /// Goal: a remote topic that cannot be created keeps its own partitions waiting, says why, and nothing else; once
 /// somebody creates it, it is copied.
 #[test]
