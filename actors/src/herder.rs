@@ -22,6 +22,7 @@ use crate::supervisor::{
     ChildSpec, Placement, RunningChild, StartContext, Supervise, Supervisor, TICK_INTERVAL,
     Unsupervise,
 };
+use remote_topics::Blocked;
 
 /// Waits after a round that failed, or in which a topic could not be created.
 const RETRY_BASE: Duration = Duration::from_millis(250);
@@ -62,8 +63,8 @@ struct Round {
     stored: Arc<OffsetTable>,
     /// Partitions to copy, (source topic, partition), with the topic's id.
     wanted: BTreeMap<(String, i32), Uuid>,
-    /// Source topics that cannot be copied now, each with the reason and its partition count.
-    blocked: BTreeMap<String, (String, i32)>,
+    /// Source topics of which partitions cannot be copied now, each with its partition count.
+    blocked: BTreeMap<String, (Blocked, i32)>,
 }
 
 impl Herder {
@@ -161,14 +162,14 @@ impl Herder {
     }
 
     /// Gives partitions that nothing runs for a state and a reason, and takes those back that are past.
-    fn show_blocked(&mut self, blocked: &BTreeMap<String, (String, i32)>) {
+    fn show_blocked(&mut self, blocked: &BTreeMap<String, (Blocked, i32)>) {
         let mut shown = BTreeSet::new();
-        for (topic, (reason, partitions)) in blocked {
+        for (topic, (Blocked { reason, from }, partitions)) in blocked {
             let known = (topic.clone(), 0)..(topic.clone(), i32::MAX);
             if self.shown_blocked.range(known).next().is_none() {
                 warn!(flow = %self.flow.label, topic, reason, "not copied now, trying on");
             }
-            for partition in 0..*partitions {
+            for partition in *from..*partitions {
                 let at = (topic.clone(), partition);
                 if !self.running.contains_key(&at) {
                     let status = self.flow.registry.partition(self.key(topic, partition));
@@ -275,7 +276,7 @@ async fn look(flow: Arc<Flow>, stored: Option<Arc<OffsetTable>>) -> Result<Round
     let blocked = remote_topics::create_missing(&flow, &source).await?;
     let unknown: Vec<String> = source
         .keys()
-        .filter(|topic| !blocked.contains_key(*topic))
+        .filter(|topic| blocked.get(*topic).is_none_or(|blocked| blocked.from > 0))
         .map(|topic| flow.config.remote_topic(topic))
         .filter(|remote| !flow.rules.contains_key(remote.as_str()))
         .collect();
@@ -284,16 +285,18 @@ async fn look(flow: Arc<Flow>, stored: Option<Arc<OffsetTable>>) -> Result<Round
     }
     let wanted = listed
         .iter()
-        .filter(|topic| !blocked.contains_key(&topic.name))
         .flat_map(|topic| {
-            (0..topic.partitions).map(|partition| ((topic.name.clone(), partition), topic.id))
+            let ready = blocked
+                .get(&topic.name)
+                .map_or(topic.partitions, |blocked| blocked.from);
+            (0..ready).map(|partition| ((topic.name.clone(), partition), topic.id))
         })
         .collect();
     let blocked = blocked
         .into_iter()
-        .map(|(topic, reason)| {
+        .map(|(topic, blocked)| {
             let partitions = source.get(&topic).copied().unwrap_or(0);
-            (topic, (reason, partitions))
+            (topic, (blocked, partitions))
         })
         .collect();
     Ok(Round {

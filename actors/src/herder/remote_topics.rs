@@ -7,13 +7,28 @@ use tracing::info;
 
 use crate::flow::Flow;
 
+/// Why some partitions of a source topic cannot be copied now.
+#[derive(Clone, Debug)]
+pub(super) struct Blocked {
+    /// In words.
+    pub reason: String,
+    /// The first partition that has no counterpart; those below it are ready.
+    pub from: i32,
+}
+
+impl Blocked {
+    fn whole(reason: String) -> Self {
+        Self { reason, from: 0 }
+    }
+}
+
 /// Makes sure that each source topic has a remote topic with at least as many partitions.
 ///
 /// Returns the source topics for which that cannot be had now, with the reason; the others are ready.
 pub(super) async fn create_missing(
     flow: &Flow,
     source: &BTreeMap<String, i32>,
-) -> Result<BTreeMap<String, String>, ClusterError> {
+) -> Result<BTreeMap<String, Blocked>, ClusterError> {
     let existing: HashMap<String, i32> = flow
         .target
         .topics()
@@ -28,7 +43,7 @@ pub(super) async fn create_missing(
         match existing.get(&remote) {
             None => missing.push((topic.clone(), remote, *partitions)),
             Some(has) if has < partitions => {
-                short.insert(remote, (topic.clone(), *partitions));
+                short.insert(remote, (topic.clone(), *has, *partitions));
             }
             Some(_) => {}
         }
@@ -41,7 +56,7 @@ pub(super) async fn create_missing(
 async fn create(
     flow: &Flow,
     missing: Vec<(String, String, i32)>,
-) -> Result<BTreeMap<String, String>, ClusterError> {
+) -> Result<BTreeMap<String, Blocked>, ClusterError> {
     let mut blocked = BTreeMap::new();
     if missing.is_empty() {
         return Ok(blocked);
@@ -63,12 +78,12 @@ async fn create(
             }
             Some(Err(refusal)) => {
                 let reason = format!("cannot read the configs of {topic} on the source: {refusal}");
-                blocked.insert(topic, reason);
+                blocked.insert(topic, Blocked::whole(reason));
             }
             None => {
                 blocked.insert(
                     topic,
-                    "the source does not tell the topic's configs".to_owned(),
+                    Blocked::whole("the source does not tell the topic's configs".to_owned()),
                 );
             }
         }
@@ -80,7 +95,7 @@ async fn create(
                 let target = flow.target.alias();
                 let reason = format!("cannot create topic {remote} on {target}: {refusal}");
                 if let Some(topic) = source_of.remove(&remote) {
-                    blocked.insert(topic, reason);
+                    blocked.insert(topic, Blocked::whole(reason));
                 }
             }
         }
@@ -108,25 +123,25 @@ fn copied_configs(flow: &Flow, entries: Vec<ConfigEntry>) -> Vec<(String, String
 
 async fn grow(
     flow: &Flow,
-    short: BTreeMap<String, (String, i32)>,
-) -> Result<BTreeMap<String, String>, ClusterError> {
+    short: BTreeMap<String, (String, i32, i32)>,
+) -> Result<BTreeMap<String, Blocked>, ClusterError> {
     let mut blocked = BTreeMap::new();
     if short.is_empty() {
         return Ok(blocked);
     }
     let counts: Vec<(String, i32)> = short
         .iter()
-        .map(|(remote, (_, partitions))| (remote.clone(), *partitions))
+        .map(|(remote, (_, _, partitions))| (remote.clone(), *partitions))
         .collect();
     for (remote, refusal) in flow.target.create_partitions(&counts).await? {
         match (refusal, short.get(&remote)) {
             (None, _) => info!(flow = %flow.label, topic = remote, "remote topic has grown"),
-            (Some(refusal), Some((topic, partitions))) => {
+            (Some(refusal), Some((topic, has, partitions))) => {
                 let target = flow.target.alias();
                 let reason = format!(
                     "cannot grow topic {remote} on {target} to {partitions} partitions: {refusal}"
                 );
-                blocked.insert(topic.clone(), reason);
+                blocked.insert(topic.clone(), Blocked { reason, from: *has });
             }
             (Some(_), None) => {}
         }
