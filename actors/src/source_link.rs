@@ -21,12 +21,16 @@ use crate::replicator::{Chunk, FollowEnd, FollowEnded, Replicator};
 
 /// Most bytes in one Fetch answer. Larger ones save nothing and cost memory and smoothness.
 pub const FETCH_BYTES_MAX: usize = 8 << 20;
+/// Least bytes asked for, however little of the budget is left: partitions without credit are not asked for anyway.
+const FETCH_BYTES_MIN: usize = 1 << 20;
 /// Most bytes of one partition in one answer, as Kafka's `max.partition.fetch.bytes`.
 pub const PARTITION_FETCH_BYTES_MAX: usize = 1 << 20;
 /// How long a broker may wait for news, as Kafka's `fetch.max.wait.ms`.
 const FETCH_WAIT: Duration = Duration::from_millis(500);
 /// How long while a partition waits for credit: it wants to be asked for again as soon as it has some.
 const FETCH_WAIT_SHORT: Duration = Duration::from_millis(10);
+/// The same while that has gone on for long: a target that is down must not keep us busy.
+const FETCH_WAIT_SHORT_MAX: Duration = Duration::from_millis(160);
 /// What the network may take on top of the wait.
 const NETWORK_GRACE: Duration = Duration::from_secs(30);
 /// Messages that may wait: two for each partition that is followed or given up at once.
@@ -79,6 +83,9 @@ pub(crate) struct SourceLink {
     in_flight: bool,
     throttled: bool,
     retry_queued: bool,
+    /// Partitions that had credit at the last look, and how long to wait while others have none.
+    wanted_last: usize,
+    short_wait: Duration,
 }
 
 impl SourceLink {
@@ -99,6 +106,8 @@ impl SourceLink {
             in_flight: false,
             throttled: false,
             retry_queued: false,
+            wanted_last: 0,
+            short_wait: FETCH_WAIT_SHORT,
         };
         Actor::start(link)
     }
@@ -157,16 +166,18 @@ impl SourceLink {
         if self.connection.is_none() {
             return self.connect(ctx);
         }
-        let left = self.flow.budget.left().min(FETCH_BYTES_MAX);
-        let wanted = if left > 0 { self.wanted() } else { Vec::new() };
+        let left = self.flow.budget.left();
+        let wanted = self.wanted();
+        self.adapt_wait(wanted.len());
         if wanted.is_empty() {
             return self.fetch_later(ctx);
         }
         let all = wanted.len() == self.follows.len();
-        let wait = if all { FETCH_WAIT } else { FETCH_WAIT_SHORT };
+        let wait = if all { FETCH_WAIT } else { self.short_wait };
         let limits = FetchLimits {
             wait_ms: i32::try_from(wait.as_millis()).unwrap_or(i32::MAX),
-            bytes_max: i32::try_from(left).unwrap_or(i32::MAX),
+            bytes_max: i32::try_from(left.clamp(FETCH_BYTES_MIN, FETCH_BYTES_MAX))
+                .unwrap_or(i32::MAX),
             read_committed: self.flow.config.isolation_level == IsolationLevel::ReadCommitted,
         };
         let Some((connection, session)) = self.connection.as_mut() else {
@@ -191,11 +202,22 @@ impl SourceLink {
         }
     }
 
+    /// Waits longer while no partition gets credit back.
+    fn adapt_wait(&mut self, wanted: usize) {
+        let gained = wanted > self.wanted_last || wanted == self.follows.len();
+        self.short_wait = if gained {
+            FETCH_WAIT_SHORT
+        } else {
+            (self.short_wait * 2).min(FETCH_WAIT_SHORT_MAX)
+        };
+        self.wanted_last = wanted;
+    }
+
     /// No partition has credit: look again shortly.
     fn fetch_later(&mut self, ctx: &mut Context<Self>) {
         if !self.retry_queued {
             self.retry_queued = true;
-            ctx.run_later(FETCH_WAIT_SHORT, |link, ctx| {
+            ctx.run_later(self.short_wait, |link, ctx| {
                 link.retry_queued = false;
                 link.fetch(ctx);
             });

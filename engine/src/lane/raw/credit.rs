@@ -66,10 +66,16 @@ pub struct Credit {
 
 impl Credit {
     /// Bytes that the next Fetch may ask for; 0 while the share is used up.
+    ///
+    /// When the whole budget is used up, a partition with nothing on its way still gets the least share: else partitions
+    /// whose target is down would hold everything and starve those that are well.
     pub fn available(&self) -> usize {
-        self.budget
-            .share()
-            .saturating_sub(self.outstanding.load(Ordering::Relaxed))
+        let outstanding = self.outstanding.load(Ordering::Relaxed);
+        match (self.budget.left(), outstanding) {
+            (0, 0) => PARTITION_BYTES_MIN,
+            (0, _) => 0,
+            _ => self.budget.share().saturating_sub(outstanding),
+        }
     }
 
     /// Books fetched bytes.
@@ -119,6 +125,23 @@ mod tests {
             0,
             "an account that closes returns everything"
         );
+    }
+
+    #[test]
+    fn stalled_partitions_do_not_starve_the_others() {
+        let budget = Budget::new(16 << 20);
+        let stalled: Vec<_> = (0..8).map(|_| budget.open()).collect();
+        let well = budget.open();
+        for partition in &stalled {
+            partition.spend(partition.available() + (1 << 20)); // overdrawn by one answer each
+        }
+        assert_eq!(budget.left(), 0);
+        assert!(stalled.iter().all(|partition| partition.available() == 0));
+        assert_eq!(well.available(), PARTITION_BYTES_MIN);
+        well.spend(PARTITION_BYTES_MIN);
+        assert_eq!(well.available(), 0, "one answer at a time");
+        well.give_back(PARTITION_BYTES_MIN);
+        assert_eq!(well.available(), PARTITION_BYTES_MIN);
     }
 
     #[test]
