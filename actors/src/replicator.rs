@@ -110,7 +110,7 @@ pub(crate) struct Answered {
     pub ticket: u64,
     /// The verdict.
     pub outcome: Outcome,
-    /// From the request's writing to its answer; none when there was no answer.
+    /// From the request's writing to its answer, divided by the requests in flight; none when there was no answer.
     pub round_trip: Option<Duration>,
 }
 

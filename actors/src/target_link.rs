@@ -148,9 +148,14 @@ impl TargetLink {
                 Ok(pending) => {
                     self.in_flight += 1;
                     let sent = Instant::now();
+                    // A broker serves a connection's requests in turn: of the time until the answer, those in
+                    // front had their part. Without this a busy broker next door looks like a far one, joining
+                    // sets in, and as joined batches keep it busy, never ends.
+                    let in_turn = u32::try_from(self.in_flight).unwrap_or(u32::MAX).max(1);
                     let answered = wrap_future::<_, Self>(pending).map(move |bytes, link, ctx| {
                         link.in_flight -= 1;
-                        link.answered(&mut request, bytes, version, sent.elapsed(), ctx);
+                        let round_trip = sent.elapsed() / in_turn;
+                        link.answered(&mut request, bytes, version, round_trip, ctx);
                     });
                     ctx.spawn(answered);
                 }
