@@ -4,6 +4,7 @@ use scenarios::client::{KafkaClient, ReadRecord};
 use scenarios::{await_ok, shared_pair};
 
 use crate::flows::{Flow, PATIENCE, read, stop};
+use crate::load::now_ms;
 
 /// Goal: each flow beats on its target every second, the first time after one interval, and beats travel on with the
 /// flow. Method: the bytes of docs/spec/mm2.md 3.2, written by hand here.
@@ -89,9 +90,4 @@ fn check_bytes(topic: &str, beat: &ReadRecord) -> i64 {
 fn string(text: &str) -> Vec<u8> {
     let length = i16::try_from(text.len()).unwrap();
     [&length.to_be_bytes()[..], text.as_bytes()].concat()
-}
-
-fn now_ms() -> i64 {
-    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
-    i64::try_from(since.as_millis()).unwrap()
 }
