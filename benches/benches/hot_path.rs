@@ -69,7 +69,7 @@ fn main() -> Result<()> {
         }
     }
     let set = working_set(Codec::Lz4, 100_000, 1_000, args.full)?;
-    let mut window = Window::new(STAMP.producer_id, 0);
+    let mut window = Window::new(STAMP.producer_id, 0, None);
     measure(&mut report, "window_push_and_ack", samples, &set, |batch| {
         let submission = window.push(Outgoing {
             batch: batch.clone(),

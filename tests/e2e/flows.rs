@@ -227,3 +227,9 @@ pub(crate) fn all_positions(
     }
     found
 }
+
+/// Unit: milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}

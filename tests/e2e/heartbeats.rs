@@ -3,8 +3,7 @@
 use scenarios::client::{KafkaClient, ReadRecord};
 use scenarios::{await_ok, shared_pair};
 
-use crate::flows::{Flow, PATIENCE, read, stop};
-use crate::load::now_ms;
+use crate::flows::{Flow, PATIENCE, now_ms, read, stop};
 
 /// Goal: each flow beats on its target every second, the first time after one interval, and beats travel on with the
 /// flow. Method: the bytes of docs/spec/mm2.md 3.2, written by hand here.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::batch::{TargetRules, TimestampType};
-use engine::cluster::{Cluster, ClusterError, ConfigEntry, OffsetAt};
+use engine::cluster::{Cluster, ClusterError, ConfigEntry, ErrorCode, OffsetAt, Refusal};
 use engine::lane::raw::produce::ProduceVersions;
 use engine::lane::raw::window::Window;
 use topology::AutoOffsetReset;
@@ -56,9 +56,13 @@ pub(super) async fn prepare(flow: Arc<Flow>, at: Assignment) -> Result<Prepared,
                 .await?
         }
     };
+    let log_end = flow
+        .target
+        .offset(&at.remote_topic, at.partition, OffsetAt::LogEnd)
+        .await?;
     Ok(Prepared {
         rules,
-        window: Window::new(producer_id, epoch),
+        window: Window::new(producer_id, epoch, Some(log_end)),
         position,
     })
 }
@@ -79,11 +83,16 @@ pub(crate) async fn load_rules(
     remote_topic: &str,
 ) -> Result<TargetRules, ClusterError> {
     load_all_rules(flow, &[remote_topic.to_owned()]).await?;
-    Ok(flow
-        .rules
-        .get(remote_topic)
-        .map(|rules| *rules)
-        .unwrap_or_default())
+    let rules = flow.rules.get(remote_topic).map(|rules| *rules);
+    rules.ok_or_else(|| ClusterError::Refused {
+        alias: flow.target.alias().into(),
+        api: "DescribeConfigs",
+        what: remote_topic.to_owned(),
+        refusal: Refusal {
+            code: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            message: None,
+        },
+    })
 }
 
 /// As [`load_rules`], for many topics in few requests.
@@ -103,6 +112,11 @@ pub(crate) async fn load_all_rules(
         };
         match answer {
             Ok(entries) => apply(&mut rules, &entries),
+            // Just created, and not known to that broker yet: no rules are better than wrong ones.
+            Err(refusal) if refusal.code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => {
+                flow.rules.remove(topic.as_str());
+                continue;
+            }
             Err(refusal) => {
                 tracing::warn!(topic, %refusal, "the target does not tell the topic's configs: assuming defaults");
             }

@@ -5,14 +5,16 @@ use std::time::Duration;
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{AsyncContext, Context};
 use engine::batch::{MergeError, RawBatch, ReencodeError, Reencoded, reencode};
-use engine::cluster::{ClusterError, Leader, Refusal};
+use engine::cluster::{ClusterError, ErrorCode, Leader, Refusal};
 use engine::lane::raw::produce::{Outcome, ProduceBatch};
 use engine::lane::raw::window::{Acked, Event, Outgoing, Submission};
+use engine::wire::WireError;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Backlog, JobDone, Replicator, load_rules};
+use super::{Assignment, Backlog, JobDone, Replicator, load_rules};
 use crate::clock::now_ms;
+use crate::flow::Flow;
 use crate::links;
 use crate::target_link::Produce;
 
@@ -185,8 +187,7 @@ impl Replicator {
                     Ok(leader) => {
                         let link = links::target(&this.flow, &leader.broker);
                         this.target = Some((leader, link));
-                        this.send_due(ctx);
-                        this.pump(ctx);
+                        this.go_on(ctx);
                         if this.window.as_ref().is_some_and(|window| window.is_empty()) {
                             this.set_target_trouble(None);
                         }
@@ -195,6 +196,41 @@ impl Replicator {
                 }
             });
         ctx.spawn(found);
+    }
+
+    /// Sends what is due; learns before, if need be, what of it the target has stored already.
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
+        let Some(window) = self.window.as_ref() else {
+            return;
+        };
+        if !window.in_doubt() {
+            self.send_due(ctx);
+            return self.pump(ctx);
+        }
+        let (producer_id, from) = (window.producer_id(), window.next_downstream());
+        let (flow, at) = (self.flow.clone(), self.at.clone());
+        let ask = async move { what_is_stored(&flow, &at, producer_id, from).await };
+        let asked = wrap_future::<_, Self>(ask).map(|stored, this, ctx| match stored {
+            Ok(stored) => {
+                let event = match (stored, this.window.as_mut()) {
+                    // Unless another search was quicker and has sent already.
+                    (Some(last_sequence), Some(window)) if window.in_doubt() => {
+                        window.learned(last_sequence)
+                    }
+                    // Not to be had: the probe alone decides.
+                    _ => Event::None,
+                };
+                match event {
+                    Event::None => {
+                        this.send_due(ctx);
+                        this.pump(ctx);
+                    }
+                    event => this.digest(event, ctx),
+                }
+            }
+            Err(error) => this.find_target_later(error.to_string(), true, ctx),
+        });
+        ctx.spawn(asked);
     }
 
     /// The target will not take the oldest batch as it is. If the topic's configs have changed, judge everything anew
@@ -396,6 +432,33 @@ impl Replicator {
             };
             self.backlog.insert(at, Backlog::Ready(outgoing));
         }
+    }
+}
+
+/// The target's last sequence of a producer id, or that it holds none of it at or behind `from`; none if that cannot be
+/// had: no READ on the remote topic, or a broker before 2.8.
+async fn what_is_stored(
+    flow: &Flow,
+    at: &Assignment,
+    producer_id: i64,
+    from: Option<i64>,
+) -> Result<Option<Option<i32>>, ClusterError> {
+    let (target, topic) = (&flow.target, &at.remote_topic);
+    let stored = match target.last_sequence(topic, at.partition, producer_id).await {
+        Ok(Some((_, last_sequence))) => Ok(Some(Some(last_sequence))),
+        Ok(None) => match from {
+            Some(from) => target
+                .last_sequence_in_log(topic, at.partition, producer_id, from)
+                .await
+                .map(Some),
+            None => Ok(None),
+        },
+        Err(error) => Err(error),
+    };
+    match stored {
+        Err(ClusterError::Wire(WireError::Unsupported { .. })) => Ok(None),
+        Err(error) if error.code() == Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED) => Ok(None),
+        other => other,
     }
 }
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use batch::{Codec, DECOMPRESSED_BYTES_MAX, RawBatch, batches, decompress, records};
+use batch::{Codec, DECOMPRESSED_BYTES_MAX, RawBatch, batches, decompress, next_sequence, records};
 use bytes::Bytes;
 
 use super::{Cluster, ClusterError, OffsetAt, REQUEST_TIMEOUT, Refusal};
@@ -44,8 +44,59 @@ impl Cluster {
         partition: i32,
         mut each: impl FnMut(StoredRecord),
     ) -> Result<(), ClusterError> {
-        let mut offset = self.offset(topic, partition, OffsetAt::Earliest).await?;
+        let start = self.offset(topic, partition, OffsetAt::Earliest).await?;
         let end = self.offset(topic, partition, OffsetAt::Latest).await?;
+        self.read_batches(topic, partition, start, end, |batch, from| {
+            self.read_batch(topic, partition, batch, from, &mut each)
+        })
+        .await
+    }
+
+    /// The last sequence that a producer id has written to a partition at or behind `from`, by the headers in the log; none
+    /// if it has written nothing there. For a broker that has forgotten the producer id though its batches are in the log.
+    ///
+    /// # Errors
+    /// [`ClusterError`] when the log cannot be read to its very end, also while some of it is not replicated yet: try again.
+    pub async fn last_sequence_in_log(
+        &self,
+        topic: &str,
+        partition: i32,
+        producer_id: i64,
+        from: i64,
+    ) -> Result<Option<i32>, ClusterError> {
+        let log_end = self.offset(topic, partition, OffsetAt::LogEnd).await?;
+        let end = self.offset(topic, partition, OffsetAt::Latest).await?;
+        if end < log_end {
+            return Err(self.unreadable(
+                topic,
+                partition,
+                &"its last records are not replicated yet",
+            ));
+        }
+        let mut last = None;
+        self.read_batches(topic, partition, from, end, |batch, _| {
+            let header = &batch.header;
+            if header.producer_id() == producer_id && header.base_offset() >= from {
+                last = Some(next_sequence(
+                    header.base_sequence(),
+                    header.last_offset_delta(),
+                ));
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(last)
+    }
+
+    /// Reads whole batches from `offset` up to `end`, calling `each` with the batch and the offset asked for.
+    async fn read_batches(
+        &self,
+        topic: &str,
+        partition: i32,
+        mut offset: i64,
+        end: i64,
+        mut each: impl FnMut(&RawBatch, i64) -> Result<(), ClusterError>,
+    ) -> Result<(), ClusterError> {
         if offset >= end {
             return Ok(());
         }
@@ -80,7 +131,7 @@ impl Cluster {
                 for found in batches(&fetched.records) {
                     let found = found.map_err(|e| self.unreadable(topic, partition, &e))?;
                     offset = offset.max(found.header.next_offset());
-                    self.read_batch(topic, partition, &found, before, &mut each)?;
+                    each(&found, before)?;
                 }
             }
             empty_answers = if offset == before {

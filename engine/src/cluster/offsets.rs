@@ -16,6 +16,8 @@ use super::{Cluster, ClusterError, Refusal};
 /// The message crate defaults to 0, which a broker takes for a follower: "latest" would then lie
 /// beyond the high watermark (`docs/spec/real-kafka.md` 11).
 const CONSUMER: BrokerId = BrokerId(-1);
+/// A debugging consumer: sees the log beyond the high watermark.
+const DEBUGGER: BrokerId = BrokerId(-2);
 const LIST_OFFSETS_VERSION_MAX: i16 = 7;
 const OFFSET_FOR_LEADER_EPOCH_VERSION_MAX: i16 = 4;
 const INIT_PRODUCER_ID_VERSION_MAX: i16 = 4;
@@ -29,6 +31,8 @@ pub enum OffsetAt {
     Earliest,
     /// Behind the last record that a consumer may read.
     Latest,
+    /// Behind the last record of the leader's log, replicated or not.
+    LogEnd,
 }
 
 impl Cluster {
@@ -48,13 +52,18 @@ impl Cluster {
             .with_current_leader_epoch(NO_EPOCH)
             .with_timestamp(match at {
                 OffsetAt::Earliest => -2,
-                OffsetAt::Latest => -1,
+                OffsetAt::Latest | OffsetAt::LogEnd => -1,
             });
         let topics = ListOffsetsTopic::default()
             .with_name(topic_name(topic))
             .with_partitions(vec![asked]);
+        let replica_id = if at == OffsetAt::LogEnd {
+            DEBUGGER
+        } else {
+            CONSUMER
+        };
         let request = ListOffsetsRequest::default()
-            .with_replica_id(CONSUMER)
+            .with_replica_id(replica_id)
             .with_topics(vec![topics]);
         let answer = self
             .ask_leader(topic, partition, API, &request, LIST_OFFSETS_VERSION_MAX)

@@ -15,6 +15,12 @@
 //! - 45 for every batch: an acknowledged record is gone from the target, or all is stored and a later one too, which
 //!   cannot be. [`Event::Lost`]: the target's log was cut.
 //!
+//! **What a broker forgets.** It drops what it knows of a producer id after `producer.id.expiration.ms`, and it takes the
+//! records' own timestamps for the age: a copy of records older than a day is forgotten at every restart and every
+//! ten minutes (seen). Then a resend would double what is stored. So before the probe the caller asks what is stored
+//! ([`Window::in_doubt`], [`Window::learned`]): the leader's last sequence of our producer id or, where it knows none, the headers
+//! in the log behind the last acknowledged batch. Where neither may be read, the probe alone decides.
+//!
 //! **Why alone.** A broker without state for a producer id accepts *any* first sequence. If the first of five
 //! pipelined batches failed there and the second was accepted, the first would be lost silently. So while the
 //! partition may not know our id (no acknowledgement yet, or none for long) exactly one batch is in flight.
@@ -126,6 +132,8 @@ pub struct Window {
     next_sequence: i32,
     next_ticket: u64,
     entries: VecDeque<Entry>,
+    /// Offset on the target right behind what is acknowledged; none when no answer told.
+    next_downstream: Option<i64>,
     mode: Mode,
     /// The first failure since something was sent; answered together once nothing is in flight.
     failure: Option<Failure>,
@@ -145,14 +153,15 @@ enum Failure {
 }
 
 impl Window {
-    /// An empty window of a fresh producer id.
-    pub fn new(producer_id: i64, producer_epoch: i16) -> Self {
+    /// An empty window of a fresh producer id. `log_end` is the end of the target's log before the first batch.
+    pub fn new(producer_id: i64, producer_epoch: i16, log_end: Option<i64>) -> Self {
         Self {
             producer_id,
             producer_epoch,
             next_sequence: 0,
             next_ticket: 0,
             entries: VecDeque::with_capacity(WINDOW_BATCHES),
+            next_downstream: log_end,
             mode: Mode::Probing(0),
             failure: None,
         }
@@ -331,20 +340,35 @@ impl Window {
         Event::Lost
     }
 
-    /// The entry at `at` is stored, hence everything older too (see the module's reasoning).
+    /// The entry at `at` is stored, hence everything older too (see the module's reasoning), unless something
+    /// older has failed in the same flight and the base offset shows that it is not in the log: then the broker had forgotten our
+    /// producer id and took this batch as a first. Starting over repeats this one; going on would lose the older one silently.
     fn stored(&mut self, at: usize, base_offset: i64) -> Event {
-        // One exception: the broker refused an older one for good, so it did forget our producer id and took this
-        // one as a first. Starting over repeats this batch; going on would lose the refused one silently.
-        if let Some(Failure::Refused { sequence, .. }) = &self.failure
-            && self
+        if let Some(failure) = &self.failure {
+            let refused = matches!(failure, Failure::Refused { sequence, .. }
+                if self.entries.iter().take(at).any(|entry| entry.sequence == *sequence));
+            let older: i64 = self
                 .entries
                 .iter()
                 .take(at)
-                .any(|entry| entry.sequence == *sequence)
-            && let Some(Failure::Refused { refusal, .. }) = self.failure.take()
-        {
-            return Event::Fenced(refusal);
+                .map(|entry| i64::from(entry.outgoing.records()))
+                .sum();
+            let has_room = self
+                .next_downstream
+                .is_some_and(|next| base_offset >= next + older);
+            if at > 0 && (refused || !has_room) {
+                self.failure = None;
+                return Event::Fenced(Refusal {
+                    code: crate::cluster::ErrorCode::UNKNOWN_PRODUCER_ID,
+                    message: Some("a later batch was stored before an earlier one".to_owned()),
+                });
+            }
         }
+        self.acknowledge(at, (base_offset >= 0).then_some(base_offset))
+    }
+
+    /// Takes the entries up to `at` out; `base` is the offset of the one at `at`, if it is known.
+    fn acknowledge(&mut self, at: usize, base: Option<i64>) -> Event {
         if matches!(self.mode, Mode::Probing(_)) {
             self.mode = Mode::Open;
         }
@@ -357,14 +381,54 @@ impl Window {
             })
             .collect();
         // Only we write there, so what is older lies right before it.
-        let mut base = base_offset;
-        for (back, acked) in acked.iter_mut().rev().enumerate() {
-            if back > 0 {
-                base -= i64::from(acked.outgoing.records());
-            }
-            acked.downstream_base = (base_offset >= 0 && base >= 0).then_some(base);
+        let mut next = base.map(|base| {
+            base + acked
+                .last()
+                .map_or(0, |last| i64::from(last.outgoing.records()))
+        });
+        self.next_downstream = next;
+        for acked in acked.iter_mut().rev() {
+            next = next.map(|next| next - i64::from(acked.outgoing.records()));
+            acked.downstream_base = next.filter(|base| *base >= 0);
         }
         Event::Acked(acked)
+    }
+
+    /// Something was sent and never answered for certain: ask what is stored before it is sent again.
+    pub fn in_doubt(&self) -> bool {
+        !self.entries.is_empty() && !self.in_flight()
+    }
+
+    /// Where the target's log ended behind what is acknowledged; none when no answer told.
+    pub fn next_downstream(&self) -> Option<i64> {
+        self.next_downstream
+    }
+
+    /// The target's last sequence of our producer id; none when it holds nothing of ours behind what is acknowledged.
+    /// Only while nothing is in flight.
+    pub fn learned(&mut self, last_sequence: Option<i32>) -> Event {
+        let (Some(last_sequence), Some(oldest)) = (last_sequence, self.entries.front()) else {
+            return Event::None;
+        };
+        let next = next_sequence(last_sequence, 1);
+        if next == oldest.sequence {
+            return Event::None; // everything acknowledged, nothing of the window
+        }
+        let ends = |entry: &Entry| next_sequence(entry.sequence, entry.outgoing.records()) == next;
+        let Some(at) = self.entries.iter().position(ends) else {
+            return Event::Lost;
+        };
+        let older: i64 = self
+            .entries
+            .iter()
+            .take(at)
+            .map(|entry| i64::from(entry.outgoing.records()))
+            .sum();
+        self.failure = None;
+        let event = self.acknowledge(at, self.next_downstream.map(|next| next + older));
+        // What follows is still sent alone first: the broker may forget again.
+        self.mode = Mode::Probing(0);
+        event
     }
 
     /// The connection is gone or an actor died: every attempt in flight is given up, its answer ignored.

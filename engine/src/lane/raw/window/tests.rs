@@ -44,7 +44,7 @@ fn acked(event: Event) -> Vec<(i64, Option<i64>)> {
 
 /// A window that the partition knows: one batch of one record was acknowledged.
 fn open_window() -> Window {
-    let mut window = Window::new(1, 0);
+    let mut window = Window::new(1, 0, Some(0));
     let first = window.push(outgoing(0, 1));
     acked(window.answered(first.ticket, stored(0)));
     window
@@ -52,7 +52,7 @@ fn open_window() -> Window {
 
 #[test]
 fn the_first_batch_of_a_producer_id_goes_alone() {
-    let mut window = Window::new(1, 0);
+    let mut window = Window::new(1, 0, Some(0));
     let first = window.push(outgoing(0, 1));
     assert!(
         !window.has_room(),
@@ -223,10 +223,91 @@ fn dropped_batches_move_the_position_with_what_is_before_them() {
     }
 }
 
+#[test]
+fn what_a_forgetful_broker_has_stored_is_learned_from_its_log() {
+    let mut window = open_window();
+    for n in 0..3 {
+        window.push(outgoing(1 + n, 1));
+    }
+    window.disconnected("reset");
+    assert!(window.in_doubt());
+    assert_eq!(
+        window.next_downstream(),
+        Some(1),
+        "headers are read from here on"
+    );
+    // Sequences 1 and 2 are in the log; 0 was acknowledged before.
+    let stored = acked(window.learned(Some(2)));
+    assert_eq!(stored, [(1, Some(1)), (2, Some(2))]);
+    let rest = window.due();
+    assert_eq!(
+        (rest.len(), rest[0].header.base_sequence()),
+        (1, 3),
+        "only what is missing"
+    );
+}
+
+#[test]
+fn nothing_stored_is_learned_too() {
+    for last in [None, Some(0)] {
+        let mut window = open_window();
+        window.push(outgoing(1, 1));
+        window.disconnected("reset");
+        assert!(matches!(window.learned(last), Event::None));
+        assert_eq!(window.due().len(), 1);
+    }
+}
+
+#[test]
+fn an_older_last_sequence_means_that_acknowledged_records_are_gone() {
+    let mut window = open_window();
+    let one = window.push(outgoing(1, 1));
+    acked(window.answered(one.ticket, stored(1)));
+    window.push(outgoing(2, 1));
+    window.disconnected("reset");
+    assert!(matches!(window.learned(Some(0)), Event::Lost));
+}
+
+#[test]
+fn sequences_are_compared_across_their_wrap() {
+    let mut window = open_window();
+    window.next_sequence = i32::MAX - 1;
+    for n in 0..2 {
+        window.push(outgoing(1 + 2 * n, 2));
+    }
+    window.disconnected("reset");
+    assert_eq!(acked(window.learned(Some(i32::MAX))), [(1, Some(1))]);
+    assert_eq!(window.due()[0].header.base_sequence(), 0);
+}
+
+#[test]
+fn a_batch_that_overtook_a_failed_one_is_noticed_by_its_offset() {
+    let mut window = open_window();
+    let (one, two) = (window.push(outgoing(1, 3)), window.push(outgoing(4, 1)));
+    assert!(matches!(window.answered(one.ticket, retry()), Event::None));
+    // The broker had forgotten the producer id and took the second as a first: it lies where the first belongs.
+    assert!(matches!(
+        window.answered(two.ticket, stored(1)),
+        Event::Fenced(_)
+    ));
+
+    let mut window = open_window();
+    let (one, two) = (window.push(outgoing(1, 3)), window.push(outgoing(4, 1)));
+    assert!(matches!(window.answered(one.ticket, retry()), Event::None));
+    let both = acked(window.answered(two.ticket, stored(4)));
+    assert_eq!(
+        both,
+        [(1, Some(1)), (4, Some(4))],
+        "behind the first: that one is stored as well"
+    );
+}
+
 /// What a broker keeps of one producer id in one partition.
 #[derive(Default)]
 struct Broker {
     log: Vec<i64>,
+    /// (last sequence, base offset) of every batch in the log.
+    batches: Vec<(i32, i64)>,
     /// (first sequence, last sequence, base offset), newest last, at most five.
     known: VecDeque<(i32, i32, i64)>,
 }
@@ -247,6 +328,7 @@ impl Broker {
         }
         let base = i64::try_from(self.log.len()).unwrap();
         self.log.extend((0..i64::from(count)).map(|n| first + n));
+        self.batches.push((last, base));
         self.known.push_back((sequence, last, base));
         while self.known.len() > 5 {
             self.known.pop_front();
@@ -258,6 +340,17 @@ impl Broker {
         while self.known.len() > 1 {
             self.known.pop_front();
         }
+    }
+
+    /// What the caller finds out: the broker's memory or, without one, the log from `from` on.
+    fn last_sequence(&self, from: i64) -> Option<i32> {
+        let known = self.known.back().map(|newest| newest.1);
+        known.or_else(|| {
+            self.batches
+                .iter()
+                .rfind(|(_, base)| *base >= from)
+                .map(|(last, _)| *last)
+        })
     }
 }
 
@@ -272,26 +365,35 @@ enum Fate {
     Disconnect {
         stored: usize,
         restart: bool,
+        forget: bool,
     },
 }
 
 fn fate() -> impl Strategy<Value = Fate> {
+    let disconnect =
+        (0..6usize, any::<bool>(), any::<bool>()).prop_map(|(stored, restart, forget)| {
+            Fate::Disconnect {
+                stored,
+                restart,
+                forget,
+            }
+        });
     prop_oneof![
         6 => Just(Fate::Answered),
         1 => Just(Fate::NotLeader),
         1 => Just(Fate::TimedOut),
-        2 => (0..6usize, any::<bool>()).prop_map(|(stored, restart)| Fate::Disconnect { stored, restart }),
+        2 => disconnect,
     ]
 }
 
 proptest! {
-    /// Whatever happens to answers, brokers and leaders: every record once, in order.
+    /// Whatever happens to answers, brokers, leaders and what they remember: every record once, in order.
     #[test]
     fn every_record_is_stored_once_and_in_order(
         counts in prop::collection::vec(1..4i64, 1..40),
         fates in prop::collection::vec(fate(), 0..120),
     ) {
-        let (mut window, mut broker) = (Window::new(1, 0), Broker::default());
+        let (mut window, mut broker) = (Window::new(1, 0, Some(0)), Broker::default());
         let mut next_offset = 0;
         let mut queue: VecDeque<Outgoing> = counts.iter().map(|count| {
             let batch = outgoing(next_offset, *count);
@@ -316,7 +418,7 @@ proptest! {
                 window.entries.iter().find(|e| e.ticket == Some(ticket)).map(|e| e.outgoing.upstream_first)
             };
             let first = first_of(&window, attempt.ticket).unwrap();
-            let event = match fates.next().unwrap_or(Fate::Answered) {
+            let mut event = match fates.next().unwrap_or(Fate::Answered) {
                 Fate::Answered => {
                     let outcome = broker.append(first, &attempt.header);
                     window.answered(attempt.ticket, outcome)
@@ -329,7 +431,7 @@ proptest! {
                     }
                     other => window.answered(attempt.ticket, other),
                 },
-                Fate::Disconnect { stored, restart } => {
+                Fate::Disconnect { stored, restart, forget } => {
                     in_flight.push_front(attempt);
                     for attempt in in_flight.drain(..).take(stored) {
                         let first = first_of(&window, attempt.ticket).unwrap();
@@ -338,9 +440,19 @@ proptest! {
                     if restart {
                         broker.restart();
                     }
+                    if forget {
+                        broker.known.clear();
+                    }
                     window.disconnected("reset")
                 }
             };
+            if matches!(event, Event::Recover { .. }) && window.in_doubt() {
+                let from = window.next_downstream().unwrap();
+                event = match window.learned(broker.last_sequence(from)) {
+                    Event::None => Event::Probe,
+                    learned => learned,
+                };
+            }
             match event {
                 Event::Acked(all) => {
                     for one in all {
