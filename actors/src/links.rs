@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix::Addr;
-use engine::cluster::BrokerAddress;
+use engine::cluster::{BrokerAddress, Cluster};
+use engine::wire::{BrokerVersions, Connection, WireError};
 
 use crate::flow::Flow;
 use crate::kill_switch::KillSwitch;
@@ -31,6 +32,21 @@ fn key(flow: &Flow, broker: &BrokerAddress) -> Key {
         flow.label.clone(),
         (broker.id, broker.host.clone(), broker.port),
     )
+}
+
+/// A data connection to one broker, with what was negotiated on it.
+///
+/// # Errors
+/// Why there is none.
+pub(crate) async fn open<T>(
+    cluster: Arc<Cluster>,
+    broker: BrokerAddress,
+    negotiate: fn(&BrokerVersions) -> Result<T, WireError>,
+) -> Result<(Connection, T), WireError> {
+    let connection =
+        Connection::connect(&broker.host, broker.port, cluster.connect_options()).await?;
+    let negotiated = negotiate(connection.versions())?;
+    Ok((connection, negotiated))
 }
 
 /// The source link to `broker` on this thread, started if there is none alive.

@@ -17,6 +17,7 @@ use topology::IsolationLevel;
 
 use crate::flow::Flow;
 use crate::kill_switch::KillSwitch;
+use crate::links;
 use crate::replicator::{Chunk, FollowEnd, FollowEnded, Replicator};
 
 /// Most bytes in one Fetch answer. Larger ones save nothing and cost memory and smoothness.
@@ -117,13 +118,11 @@ impl SourceLink {
             return;
         }
         self.connecting = true;
-        let (host, port) = (self.broker.host.clone(), self.broker.port);
-        let options = self.flow.source.connect_options().clone();
-        let connect = async move {
-            let connection = Connection::connect(&host, port, &options).await?;
-            let session = FetchSession::new(connection.versions())?;
-            Ok((connection, session))
-        };
+        let connect = links::open(
+            self.flow.source.clone(),
+            self.broker.clone(),
+            FetchSession::new,
+        );
         let connected =
             wrap_future::<_, Self>(connect).map(|result: Result<_, WireError>, link, ctx| {
                 link.connecting = false;

@@ -14,6 +14,7 @@ use engine::wire::{Connection, WireError};
 
 use crate::flow::Flow;
 use crate::kill_switch::KillSwitch;
+use crate::links;
 use crate::replicator::{Answered, Replicator};
 use queues::Queues;
 
@@ -108,13 +109,11 @@ impl TargetLink {
             return;
         }
         self.connecting = true;
-        let (host, port) = (self.broker.host.clone(), self.broker.port);
-        let options = self.flow.target.connect_options().clone();
-        let connect = async move {
-            let connection = Connection::connect(&host, port, &options).await?;
-            let versions = ProduceVersions::new(connection.versions())?;
-            Ok((connection, versions))
-        };
+        let connect = links::open(
+            self.flow.target.clone(),
+            self.broker.clone(),
+            ProduceVersions::new,
+        );
         let connected =
             wrap_future::<_, Self>(connect).map(|result: Result<_, WireError>, link, ctx| {
                 link.connecting = false;
