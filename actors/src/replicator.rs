@@ -177,7 +177,7 @@ enum Following {
 ///
 /// Invariants: batches reach the target in the source's order; the acknowledged position never passes a record that
 /// the target has not acknowledged; nothing is written after the kill switch has fired.
-/// Bounds: its credit, five batches in flight ([`Window`]), [`MAILBOX_CAPACITY`], and a deadline for every answer.
+/// Bounds: its credit, five batches in flight ([`Window`]), 4,096 messages, and a deadline for every answer.
 pub struct Replicator {
     flow: Arc<Flow>,
     at: Assignment,

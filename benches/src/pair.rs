@@ -183,7 +183,7 @@ pub fn topic_bytes(cluster: &RealCluster, topic: &str) -> Result<u64> {
 /// Reads a whole topic.
 ///
 /// # Errors
-/// No record for [`READ_PATIENCE`], or librdkafka's.
+/// No record for 30 seconds, or librdkafka's.
 pub fn read(
     cluster: &RealCluster,
     topic: &str,
