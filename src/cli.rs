@@ -32,7 +32,7 @@ Examples:
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the flows of an mm2.properties file until stopped by SIGTERM or SIGINT.
+    /// Run the flows of an mm2.properties file until stopped by SIGTERM, SIGINT or SIGHUP.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
 }
@@ -59,7 +59,7 @@ or with --log-format json as an object with `file`, `line` and `message`.
 
 A cluster that cannot be reached is no fault: it is tried again for ever, and reported.
 
-SIGTERM or SIGINT (Ctrl-C): take in nothing more, wait for what is on its way, store positions, end
+SIGTERM, SIGINT (Ctrl-C) or SIGHUP: take in nothing more, wait for what is on its way, store positions, end
 within 10 seconds. A second one ends at once.
 
 Exit codes:

@@ -1,12 +1,12 @@
 //! `crosscurrent run FILE`.
 
-use std::io::{IsTerminal, Write, stderr};
+use std::io::{self, IsTerminal, Write, stderr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use actors::Worker;
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::interval_at;
 use topology::MirrorConfig;
 use tracing::{error, info};
@@ -47,8 +47,7 @@ pub(crate) fn run(args: &RunArgs, format: LogFormat) -> ExitCode {
 
 /// True if everything was acknowledged and stored at the end.
 async fn run_flows(config: &MirrorConfig, summaries: bool) -> anyhow::Result<bool> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+    let mut signals = Signals::new().context("cannot handle signals")?;
     for flow in config.flows() {
         info!(
             flow = %flow.id,
@@ -65,8 +64,7 @@ async fn run_flows(config: &MirrorConfig, summaries: bool) -> anyhow::Result<boo
     );
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = signals.next() => break,
             _ = ticks.tick() => {
                 watch.look(worker.flows(), worker.registry(), Instant::now());
                 if summaries {
@@ -82,9 +80,34 @@ async fn run_flows(config: &MirrorConfig, summaries: bool) -> anyhow::Result<boo
     let (flows, registry) = (worker.flows().to_vec(), worker.registry().clone());
     let clean = tokio::select! {
         clean = worker.stop(STOP_LIMIT) => clean,
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => false,
+        () = signals.next() => false,
     };
     summary.log_totals(&flows, &registry, clean);
     Ok(clean)
+}
+
+/// The signals that stop the process in order. SIGHUP is one, as for a JVM: a terminal that goes away must not cost
+/// positions.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
 }

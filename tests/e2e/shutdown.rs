@@ -12,12 +12,12 @@ use crate::load::Load;
 /// The promise of `--help`: what is in flight is drained and stored within this.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Goal: SIGTERM and SIGINT under load: ends with 0 within ten seconds, everything that was copied is stored as copied.
+/// Goal: SIGTERM, SIGINT and SIGHUP under load: ends with 0 within ten seconds, everything that was copied is stored as copied.
 #[test]
 fn signals_drain_and_store() {
     let pair = shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let topic = unique("signal");
         east.create_topic(&topic, 2, 1, &[]).unwrap();
         let flow = Flow::new(&topic, &pair.east, &pair.west, &topic)
