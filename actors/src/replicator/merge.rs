@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::Context;
 use engine::batch::{Codec, RawBatch, merge};
-use engine::lane::raw::merging::{MERGED_BYTES_MAX, PART_BYTES_MAX, is_worthwhile};
+use engine::lane::raw::merging::{MERGED_BYTES_MAX, is_part, is_worthwhile};
 use engine::lane::raw::window::Outgoing;
 use tokio::time::Instant;
 
@@ -44,7 +44,7 @@ impl Replicator {
                 Backlog::Ready(outgoing) => {
                     let header = &outgoing.batch.header;
                     bytes += header.total_bytes();
-                    let fits = bytes <= limit && header.total_bytes() < PART_BYTES_MAX;
+                    let fits = bytes <= limit && is_part(header);
                     if !fits || parts == PARTS_MAX || header.codec().ok() != Some(codec) {
                         break;
                     }

@@ -68,12 +68,8 @@ impl Cluster {
         let answer = self
             .ask_leader(topic, partition, API, &request, LIST_OFFSETS_VERSION_MAX)
             .await?;
-        let found = answer
-            .topics
-            .into_iter()
-            .flat_map(|topic| topic.partitions)
-            .next();
-        let found = found.ok_or_else(|| self.left_out(API, topic, partition))?;
+        let answers = answer.topics.into_iter().flat_map(|topic| topic.partitions);
+        let found = self.only(API, topic, partition, answers)?;
         self.accept(API, topic, partition, found.error_code)?;
         Ok(found.offset)
     }
@@ -109,12 +105,8 @@ impl Cluster {
                 OFFSET_FOR_LEADER_EPOCH_VERSION_MAX,
             )
             .await?;
-        let found = answer
-            .topics
-            .into_iter()
-            .flat_map(|topic| topic.partitions)
-            .next();
-        let found = found.ok_or_else(|| self.left_out(API, topic, partition))?;
+        let answers = answer.topics.into_iter().flat_map(|topic| topic.partitions);
+        let found = self.only(API, topic, partition, answers)?;
         self.accept(API, topic, partition, found.error_code)?;
         Ok((found.leader_epoch, found.end_offset))
     }
@@ -170,12 +162,8 @@ impl Cluster {
                 DESCRIBE_PRODUCERS_VERSION_MAX,
             )
             .await?;
-        let found = answer
-            .topics
-            .into_iter()
-            .flat_map(|topic| topic.partitions)
-            .next();
-        let found = found.ok_or_else(|| self.left_out(API, topic, partition))?;
+        let answers = answer.topics.into_iter().flat_map(|topic| topic.partitions);
+        let found = self.only(API, topic, partition, answers)?;
         self.accept(API, topic, partition, found.error_code)?;
         let ours = found
             .active_producers
@@ -203,11 +191,18 @@ impl Cluster {
         }
     }
 
-    fn left_out(&self, api: &'static str, topic: &str, partition: i32) -> ClusterError {
-        ClusterError::Unreadable {
+    /// The one partition that was asked for.
+    fn only<T>(
+        &self,
+        api: &'static str,
+        topic: &str,
+        partition: i32,
+        mut answers: impl Iterator<Item = T>,
+    ) -> Result<T, ClusterError> {
+        answers.next().ok_or_else(|| ClusterError::Unreadable {
             alias: self.alias.clone(),
             what: format!("{topic}-{partition}"),
             reason: format!("the answer to {api} leaves it out"),
-        }
+        })
     }
 }

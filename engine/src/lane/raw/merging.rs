@@ -62,15 +62,20 @@ impl LowestRoundTrip {
     }
 }
 
+/// Whether a batch is small enough to be joined with others.
+pub fn is_part(batch: &BatchHeader) -> bool {
+    let bytes_max = match batch.codec() {
+        Ok(Codec::None) => PART_BYTES_MAX,
+        _ => COMPRESSED_PART_BYTES_MAX,
+    };
+    batch.total_bytes() < bytes_max
+}
+
 /// Whether joining a batch like `head` is cheaper than waiting, when `waiting` partitions do.
 pub fn is_worthwhile(head: &BatchHeader, waiting: usize, lowest: Duration) -> bool {
     let waiting = u64::try_from(waiting.max(1)).unwrap_or(u64::MAX);
     let budget = u64::try_from((lowest / SHARE).as_nanos()).unwrap_or(u64::MAX);
-    let part_bytes_max = match head.codec() {
-        Ok(Codec::None) => PART_BYTES_MAX,
-        _ => COMPRESSED_PART_BYTES_MAX,
-    };
-    head.total_bytes() < part_bytes_max && rewrite_nanos(head).saturating_mul(waiting) < budget
+    is_part(head) && rewrite_nanos(head).saturating_mul(waiting) < budget
 }
 
 /// About what decompressing and compressing a batch takes, by its bytes on the wire. Estimates from the measured speeds of

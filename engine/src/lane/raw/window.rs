@@ -347,12 +347,7 @@ impl Window {
         if let Some(failure) = &self.failure {
             let refused = matches!(failure, Failure::Refused { sequence, .. }
                 if self.entries.iter().take(at).any(|entry| entry.sequence == *sequence));
-            let older: i64 = self
-                .entries
-                .iter()
-                .take(at)
-                .map(|entry| i64::from(entry.outgoing.records()))
-                .sum();
+            let older = self.records_before(at);
             let has_room = self
                 .next_downstream
                 .is_some_and(|next| base_offset >= next + older);
@@ -365,6 +360,12 @@ impl Window {
             }
         }
         self.acknowledge(at, (base_offset >= 0).then_some(base_offset))
+    }
+
+    /// Records of the entries that are older than the one at `at`.
+    fn records_before(&self, at: usize) -> i64 {
+        let older = self.entries.iter().take(at);
+        older.map(|entry| i64::from(entry.outgoing.records())).sum()
     }
 
     /// Takes the entries up to `at` out; `base` is the offset of the one at `at`, if it is known.
@@ -418,12 +419,7 @@ impl Window {
         let Some(at) = self.entries.iter().position(ends) else {
             return Event::Lost;
         };
-        let older: i64 = self
-            .entries
-            .iter()
-            .take(at)
-            .map(|entry| i64::from(entry.outgoing.records()))
-            .sum();
+        let older = self.records_before(at);
         self.failure = None;
         let event = self.acknowledge(at, self.next_downstream.map(|next| next + older));
         // What follows is still sent alone first: the broker may forget again.
