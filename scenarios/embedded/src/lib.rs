@@ -1,0 +1,1 @@
+//! Kafka clusters inside one process: real sockets, the real protocol, memory instead of disks.
