@@ -1,0 +1,107 @@
+//! The APIs that a broker offers, and who answers them.
+
+mod fetch;
+mod list_offsets;
+mod metadata;
+mod produce;
+pub(crate) mod sessions;
+mod topics;
+mod versions;
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::ApiKey;
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
+
+use crate::server::{Answer, Closed, Incoming};
+
+/// Lists the offered APIs once: versions for ApiVersions, and the handler.
+///
+/// A handler is `async fn(&Incoming, Request) -> Result<Response, Closed>`; one in brackets answers as
+/// [`Answer`] itself.
+macro_rules! offer {
+    ($($api:ident $min:literal..=$max:literal $request:ident => $handler:path;)*) => {
+        /// API, lowest and highest version, as Kafka 4.3.1 offers them (docs/spec/real-kafka.md).
+        pub(crate) const OFFERED: &[(ApiKey, i16, i16)] = &[$((ApiKey::$api, $min, $max),)*];
+
+        /// Decodes the request, has it answered, encodes the response.
+        ///
+        /// # Errors
+        /// [`Closed`] if the request is malformed.
+        pub(crate) async fn answer(incoming: &Incoming, body: Bytes) -> Result<Answer, Closed> {
+            match incoming.api {
+                $(ApiKey::$api => {
+                    let request: kafka_protocol::messages::$request = decode(incoming, body)?;
+                    // Boxed, so that a connection's own future stays small.
+                    let response = Box::pin($handler(incoming, request)).await?;
+                    response.into_answer(incoming.version)
+                })*
+                _ => Err(Closed),
+            }
+        }
+    };
+}
+
+offer! {
+    Produce 0..=13 ProduceRequest => produce::produce;
+    Fetch 4..=18 FetchRequest => fetch::fetch;
+    ListOffsets 1..=11 ListOffsetsRequest => list_offsets::list_offsets;
+    Metadata 0..=13 MetadataRequest => metadata::metadata;
+    ApiVersions 0..=4 ApiVersionsRequest => versions::api_versions;
+    CreateTopics 2..=7 CreateTopicsRequest => topics::create_topics;
+}
+
+/// Produce 0 to 2 are only advertised, for old clients' sake; a request of these closes the connection.
+const PRODUCE_MIN: i16 = 3;
+
+/// Whether requests of this version are read. ApiVersions is: another version gets an answer that says which.
+pub(crate) fn offers(api: ApiKey, version: i16) -> bool {
+    let known = OFFERED
+        .iter()
+        .any(|(key, min, max)| *key == api && (*min..=*max).contains(&version));
+    known && (api != ApiKey::Produce || version >= PRODUCE_MIN) || api == ApiKey::ApiVersions
+}
+
+fn decode<T: Decodable + Default>(incoming: &Incoming, mut body: Bytes) -> Result<T, Closed> {
+    if incoming.api == ApiKey::ApiVersions
+        && !OFFERED.contains(&(ApiKey::ApiVersions, 0, incoming.version.max(4)))
+    {
+        return Ok(T::default()); // unreadable; the answer says so
+    }
+    messages::decode(&mut body, incoming.version).map_err(Closed::from)
+}
+
+/// What a handler may return.
+trait IntoAnswer {
+    fn into_answer(self, version: i16) -> Result<Answer, Closed>;
+}
+
+impl<R: Encodable + HeaderVersion> IntoAnswer for R {
+    fn into_answer(self, version: i16) -> Result<Answer, Closed> {
+        let mut body = BytesMut::with_capacity(self.compute_size(version).unwrap_or(256));
+        self.encode(&mut body, version).map_err(|_| Closed)?;
+        Ok(Answer::Body {
+            header_version: R::header_version(version),
+            body,
+        })
+    }
+}
+
+impl IntoAnswer for Answer {
+    fn into_answer(self, _version: i16) -> Result<Answer, Closed> {
+        Ok(self)
+    }
+}
+
+/// Judges the leader epoch that a client believes in; -1 is no belief.
+pub(crate) fn check_epoch(
+    believed: i32,
+    leadership: &crate::state::Leadership,
+) -> Result<(), ResponseError> {
+    match believed {
+        -1 => Ok(()),
+        older if older < leadership.epoch => Err(ResponseError::FencedLeaderEpoch),
+        newer if newer > leadership.epoch => Err(ResponseError::UnknownLeaderEpoch),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,418 @@
+//! Fetch.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::fetch_response::{
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
+    PartitionData,
+};
+use kafka_protocol::messages::{FetchRequest, FetchResponse};
+use kafka_protocol::protocol::StrBytes;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::sessions::{Asked, TopicKey, Wanted, WantedPartitions};
+use crate::log::Isolation;
+use crate::security::{Operation, Resource};
+use crate::server::{Closed, Incoming};
+use crate::state::Partition;
+
+/// `fetch.max.bytes` of the broker: no answer is larger, but for a single batch.
+const BROKER_BYTES_MAX: usize = 55 << 20;
+
+/// From here on by topic id.
+const BY_ID_SINCE: i16 = 13;
+
+/// From here on followers serve consumers (KIP-392).
+const FOLLOWERS_SINCE: i16 = 11;
+
+/// From here on an answer names the new leader.
+const HINTS_SINCE: i16 = 16;
+
+/// A partition's answer, and what decides whether the whole answer can go.
+struct Row {
+    data: PartitionData,
+    bytes: usize,
+    /// Answer at once: an error, a divergence.
+    urgent: bool,
+    /// Leader epoch at the time of the look; a change ends the wait.
+    leader_epoch: i32,
+}
+
+/// Reads what is there, or waits for it up to `max_wait_ms`.
+pub(crate) async fn fetch(
+    incoming: &Incoming,
+    request: FetchRequest,
+) -> Result<FetchResponse, Closed> {
+    let clock = &incoming.shared.clock;
+    let deadline = clock.now_ms().saturating_add(request.max_wait_ms.into());
+    let by_id = incoming.version >= BY_ID_SINCE;
+    let (partitions, forgotten) = wanted(incoming, &request);
+    let (session_id, epoch) = if incoming.version >= 7 {
+        (request.session_id, request.session_epoch)
+    } else {
+        (0, -1)
+    };
+    let asked = Asked {
+        node_id: incoming.node_id,
+        session_id,
+        epoch,
+        by_id,
+        now_ms: clock.now_ms(),
+        partitions,
+        forgotten,
+    };
+    let mut round = match incoming.shared.sessions.begin(asked) {
+        Ok(round) => round,
+        Err(error) => return Ok(FetchResponse::default().with_error_code(error.code())),
+    };
+    let follower = request.replica_id.0.max(request.replica_state.replica_id.0) >= 0;
+    let isolation = match request.isolation_level {
+        _ if follower => Isolation::LogEnd,
+        1 => Isolation::Committed,
+        _ => Isolation::Uncommitted,
+    };
+    let max_bytes = usize::try_from(request.max_bytes)
+        .unwrap_or(0)
+        .min(BROKER_BYTES_MAX);
+    let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
+    let news = Arc::new(Notify::new());
+    let mut epochs = None;
+    let rows = loop {
+        let rows = look(
+            incoming,
+            &round.partitions,
+            round.begin,
+            isolation,
+            max_bytes,
+        );
+        let bytes: usize = rows.iter().map(|(_, row)| row.bytes).sum();
+        let seen: i64 = rows
+            .iter()
+            .map(|(_, row)| i64::from(row.leader_epoch))
+            .sum();
+        let moved = *epochs.get_or_insert(seen) != seen;
+        let urgent = moved || rows.iter().any(|(_, row)| row.urgent);
+        if urgent
+            || bytes >= min_bytes
+            || rows.is_empty() && !round.incremental
+            || clock.now_ms() >= deadline
+        {
+            break rows;
+        }
+        if watch(incoming, &round.partitions, &news, &rows) {
+            continue; // something came between the look and the watch
+        }
+        tokio::select! {
+            () = news.notified() => {}
+            () = clock.until(deadline) => {}
+        }
+    };
+    let mut begin = round.begin;
+    let mut response = FetchResponse::default().with_session_id(round.session_id);
+    let mut hints = BTreeSet::new();
+    for (index, row) in rows {
+        let Some((key, wanted)) = round.partitions.get_index_mut(index) else {
+            continue;
+        };
+        let told = (row.data.high_watermark, row.data.log_start_offset);
+        let changed = row.bytes > 0 || row.urgent || told != wanted.told;
+        wanted.told = if row.data.error_code == 0 {
+            told
+        } else {
+            (-1, -1)
+        };
+        if row.bytes > 0 {
+            begin = index + 1;
+        }
+        if round.incremental && !changed {
+            continue;
+        }
+        hints.insert(row.data.current_leader.leader_id.0);
+        add(&mut response, &key.0, row.data);
+    }
+    if round.session_id != 0 {
+        incoming.shared.sessions.end(
+            round.session_id,
+            std::mem::take(&mut round.partitions),
+            begin,
+        );
+    }
+    if incoming.version >= HINTS_SINCE {
+        response.node_endpoints = endpoints(incoming, &hints);
+    }
+    Ok(response)
+}
+
+/// The request's partitions, and those it no longer wants.
+fn wanted(incoming: &Incoming, request: &FetchRequest) -> (WantedPartitions, Vec<(TopicKey, i32)>) {
+    let state = incoming.shared.state();
+    let key = |name: &str, id: Uuid| match incoming.version >= BY_ID_SINCE {
+        false => TopicKey {
+            name: name.to_owned(),
+            id: Uuid::nil(),
+        },
+        // A nil id is nobody's, and an unknown one stays without a name.
+        true => TopicKey {
+            name: state
+                .topic_by_id(id)
+                .map(|topic| topic.name.clone())
+                .unwrap_or_default(),
+            id,
+        },
+    };
+    let mut partitions = WantedPartitions::new();
+    for topic in &request.topics {
+        let key = key(&topic.topic, topic.topic_id);
+        for partition in &topic.partitions {
+            let wanted = Wanted {
+                offset: partition.fetch_offset,
+                max_bytes: partition.partition_max_bytes,
+                current_leader_epoch: partition.current_leader_epoch,
+                last_fetched_epoch: partition.last_fetched_epoch,
+                told: (-1, -1),
+            };
+            partitions.insert((key.clone(), partition.partition), wanted);
+        }
+    }
+    let mut forgotten = Vec::new();
+    for topic in &request.forgotten_topics_data {
+        let key = key(&topic.topic, topic.topic_id);
+        forgotten.extend(
+            topic
+                .partitions
+                .iter()
+                .map(|partition| (key.clone(), *partition)),
+        );
+    }
+    (partitions, forgotten)
+}
+
+/// Looks at every partition once, beginning at `begin`, until the answer is full.
+fn look(
+    incoming: &Incoming,
+    partitions: &WantedPartitions,
+    begin: usize,
+    isolation: Isolation,
+    max_bytes: usize,
+) -> Vec<(usize, Row)> {
+    let mut left = max_bytes;
+    let mut empty = true;
+    let mut rows = Vec::with_capacity(partitions.len());
+    for index in (begin..partitions.len()).chain(0..begin) {
+        let Some(((topic, partition), wanted)) = partitions.get_index(index) else {
+            continue;
+        };
+        let row = read(incoming, topic, *partition, wanted, isolation, left, empty);
+        let row = row.unwrap_or_else(|(error, data)| Row {
+            data: data
+                .with_partition_index(*partition)
+                .with_error_code(error.code()),
+            bytes: 0,
+            urgent: true,
+            leader_epoch: 0,
+        });
+        left = left.saturating_sub(row.bytes);
+        empty &= row.bytes == 0;
+        rows.push((index, row));
+    }
+    rows
+}
+
+/// Finds the partition and its name's current meaning.
+fn find(
+    incoming: &Incoming,
+    topic: &TopicKey,
+    index: i32,
+) -> Result<Arc<Partition>, ResponseError> {
+    if topic.name.is_empty() && !topic.id.is_nil() {
+        return Err(ResponseError::UnknownTopicId);
+    }
+    if topic.name.is_empty() {
+        return Err(if incoming.version >= BY_ID_SINCE {
+            ResponseError::UnknownTopicId
+        } else {
+            ResponseError::UnknownTopicOrPartition
+        });
+    }
+    if !incoming.may(Operation::Read, Resource::Topic(&topic.name)) {
+        return Err(ResponseError::TopicAuthorizationFailed);
+    }
+    let (found, partition) = incoming.shared.state().partition(&topic.name, index)?;
+    match topic.id {
+        id if id.is_nil() || id == found.id => Ok(partition),
+        _ => Err(ResponseError::InconsistentTopicId),
+    }
+}
+
+fn read(
+    incoming: &Incoming,
+    topic: &TopicKey,
+    index: i32,
+    wanted: &Wanted,
+    isolation: Isolation,
+    left: usize,
+    first: bool,
+) -> Result<Row, (ResponseError, PartitionData)> {
+    // An error tells nothing of the log (docs/spec/real-kafka.md 5).
+    let nothing = || {
+        PartitionData::default()
+            .with_high_watermark(-1)
+            .with_last_stable_offset(-1)
+            .with_log_start_offset(-1)
+            .with_records(Some(Bytes::new()))
+            .with_aborted_transactions(None)
+    };
+    let refused = |error| (error, nothing());
+    let partition = find(incoming, topic, index).map_err(refused)?;
+    let inner = partition.lock();
+    let leadership = &inner.leadership;
+    let hint = || {
+        let leader = LeaderIdAndEpoch::default()
+            .with_leader_id(leadership.leader.into())
+            .with_leader_epoch(leadership.epoch);
+        if incoming.version >= HINTS_SINCE {
+            nothing().with_current_leader(leader)
+        } else {
+            nothing()
+        }
+    };
+    let is_leader = leadership.leader == incoming.node_id;
+    if !leadership.replicas.contains(&incoming.node_id) {
+        return Err((ResponseError::NotLeaderOrFollower, hint()));
+    }
+    super::check_epoch(wanted.current_leader_epoch, leadership).map_err(|error| (error, hint()))?;
+    if !is_leader && (incoming.version < FOLLOWERS_SINCE || isolation == Isolation::LogEnd) {
+        return Err((ResponseError::NotLeaderOrFollower, hint()));
+    }
+    let log = &inner.log;
+    let mut data = nothing()
+        .with_partition_index(index)
+        .with_high_watermark(log.high_watermark())
+        .with_last_stable_offset(log.last_stable_offset())
+        .with_log_start_offset(log.start_offset());
+    if isolation == Isolation::Committed {
+        data.aborted_transactions = Some(Vec::new());
+    }
+    let leader_epoch = leadership.epoch;
+    if wanted.last_fetched_epoch >= 0 {
+        let (epoch, end_offset) = log.end_of_epoch(wanted.last_fetched_epoch, leadership.epoch);
+        if epoch < 0 || end_offset < 0 {
+            return Err(refused(ResponseError::OffsetOutOfRange));
+        }
+        if epoch < wanted.last_fetched_epoch || end_offset < wanted.offset {
+            data.diverging_epoch = EpochEndOffset::default()
+                .with_epoch(epoch)
+                .with_end_offset(end_offset);
+            return Ok(Row {
+                data,
+                bytes: 0,
+                urgent: true,
+                leader_epoch,
+            });
+        }
+    }
+    let max_bytes = usize::try_from(wanted.max_bytes).unwrap_or(0).min(left);
+    let slice = log
+        .read(wanted.offset, max_bytes, first, isolation)
+        .map_err(|_| refused(ResponseError::OffsetOutOfRange))?;
+    // Without the privilege of being first, a batch that does not fit is left out, not cut.
+    let whole = first
+        || slice.records.get(8..12).is_some_and(|length| {
+            u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize + 12
+                <= slice.records.len()
+        });
+    if whole {
+        if isolation == Isolation::Committed {
+            let aborted = slice
+                .aborted
+                .into_iter()
+                .map(|(producer_id, first_offset)| {
+                    AbortedTransaction::default()
+                        .with_producer_id(producer_id.into())
+                        .with_first_offset(first_offset)
+                });
+            data.aborted_transactions = Some(aborted.collect());
+        }
+        data.records = Some(slice.records);
+    }
+    let bytes = data.records.as_ref().map_or(0, Bytes::len);
+    Ok(Row {
+        data,
+        bytes,
+        urgent: false,
+        leader_epoch,
+    })
+}
+
+/// Has `news` told of changes. True if there has been one since `rows` were read.
+fn watch(
+    incoming: &Incoming,
+    partitions: &WantedPartitions,
+    news: &Arc<Notify>,
+    rows: &[(usize, Row)],
+) -> bool {
+    let mut changed = false;
+    for (index, row) in rows {
+        let Some(((topic, partition), _)) = partitions.get_index(*index) else {
+            continue;
+        };
+        match find(incoming, topic, *partition) {
+            Ok(partition) => {
+                partition.watch(news);
+                let inner = partition.lock();
+                let told = (
+                    row.data.high_watermark,
+                    row.data.last_stable_offset,
+                    row.leader_epoch,
+                );
+                changed |= told
+                    != (
+                        inner.log.high_watermark(),
+                        inner.log.last_stable_offset(),
+                        inner.leadership.epoch,
+                    );
+            }
+            Err(_) => changed = true,
+        }
+    }
+    changed
+}
+
+fn add(response: &mut FetchResponse, topic: &TopicKey, row: PartitionData) {
+    let named = |found: &FetchableTopicResponse| {
+        found.topic_id == topic.id && found.topic.as_str() == topic.name
+    };
+    if let Some(found) = response.responses.last_mut().filter(|found| named(found)) {
+        found.partitions.push(row);
+        return;
+    }
+    response.responses.push(
+        FetchableTopicResponse::default()
+            .with_topic(StrBytes::from_string(topic.name.clone()).into())
+            .with_topic_id(topic.id)
+            .with_partitions(vec![row]),
+    );
+}
+
+/// Where the named leaders listen, those that the metadata lists.
+fn endpoints(incoming: &Incoming, leaders: &BTreeSet<i32>) -> Vec<NodeEndpoint> {
+    let state = incoming.shared.state();
+    let named = state
+        .registered()
+        .filter(|broker| leaders.contains(&broker.node_id));
+    let endpoint = named.filter_map(|broker| {
+        let address = broker.addresses.get(incoming.listener)?;
+        Some(
+            NodeEndpoint::default()
+                .with_node_id(broker.node_id.into())
+                .with_host(StrBytes::from_string(address.ip().to_string()))
+                .with_port(address.port().into())
+                .with_rack(broker.rack.clone().map(StrBytes::from_string)),
+        )
+    });
+    endpoint.collect()
+}

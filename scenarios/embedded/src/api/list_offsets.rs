@@ -1,0 +1,91 @@
+//! ListOffsets.
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
+use kafka_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+
+use crate::log::Isolation;
+use crate::security::{Operation, Resource};
+use crate::server::{Closed, Incoming};
+
+/// Timestamps that stand for something else.
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+
+/// Consumers; a follower gives its node id and sees the log's end.
+const CONSUMER: i32 = -1;
+
+/// ListOffsets: start, end, by time, of the largest timestamp.
+pub(crate) async fn list_offsets(
+    incoming: &Incoming,
+    request: ListOffsetsRequest,
+) -> Result<ListOffsetsResponse, Closed> {
+    let isolation = match (request.replica_id.0, request.isolation_level) {
+        (replica, _) if replica > CONSUMER => Isolation::LogEnd,
+        (_, 1) => Isolation::Committed,
+        _ => Isolation::Uncommitted,
+    };
+    let topics = request.topics.into_iter().map(|topic| {
+        let rows = topic.partitions.iter().map(|partition| {
+            let row = ListOffsetsPartitionResponse::default()
+                .with_partition_index(partition.partition_index)
+                .with_timestamp(-1)
+                .with_offset(-1)
+                .with_leader_epoch(-1);
+            match find(incoming, &topic.name, partition, isolation) {
+                Ok((offset, timestamp, epoch)) => row
+                    .with_offset(offset)
+                    .with_timestamp(timestamp)
+                    .with_leader_epoch(epoch),
+                Err(error) => row.with_error_code(error.code()),
+            }
+        });
+        ListOffsetsTopicResponse::default()
+            .with_partitions(rows.collect())
+            .with_name(topic.name.clone())
+    });
+    Ok(ListOffsetsResponse::default().with_topics(topics.collect()))
+}
+
+/// Offset, timestamp, leader epoch.
+fn find(
+    incoming: &Incoming,
+    topic: &str,
+    wanted: &ListOffsetsPartition,
+    isolation: Isolation,
+) -> Result<(i64, i64, i32), ResponseError> {
+    if !incoming.may(Operation::Describe, Resource::Topic(topic)) {
+        return Err(ResponseError::TopicAuthorizationFailed);
+    }
+    let (_, partition) = incoming
+        .shared
+        .state()
+        .partition(topic, wanted.partition_index)?;
+    let inner = partition.lock();
+    super::check_epoch(wanted.current_leader_epoch, &inner.leadership)?;
+    if inner.leadership.leader != incoming.node_id {
+        return Err(ResponseError::NotLeaderOrFollower);
+    }
+    let log = &inner.log;
+    let epoch = log.latest_epoch().unwrap_or(-1);
+    let none = (-1, -1, -1);
+    Ok(match wanted.timestamp {
+        LATEST => match isolation {
+            Isolation::LogEnd => (log.end_offset(), -1, epoch),
+            Isolation::Committed => (log.last_stable_offset(), -1, epoch),
+            Isolation::Uncommitted => (log.high_watermark(), -1, epoch),
+        },
+        EARLIEST | EARLIEST_LOCAL => (log.start_offset(), -1, log.epoch_at(log.start_offset())),
+        MAX_TIMESTAMP => log.max_timestamp().unwrap_or(none),
+        LATEST_TIERED => none,
+        timestamp => log
+            .offset_for_timestamp(timestamp, isolation)
+            .unwrap_or(none),
+    })
+}

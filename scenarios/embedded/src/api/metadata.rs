@@ -1,0 +1,160 @@
+//! Metadata: brokers, topics, leaders.
+
+use std::sync::Arc;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+
+use super::topics;
+use crate::security::{Operation, Resource};
+use crate::server::{Closed, Incoming};
+use crate::state::{Partition, State, Status, Topic};
+
+/// Stands for "not asked" in the bit fields of authorized operations.
+const NOT_ASKED: i32 = i32::MIN;
+
+/// Answers Metadata by name, by id, or for all topics. A missing topic is created if both the broker
+/// (`auto.create.topics.enable`) and the client want it.
+pub(crate) async fn metadata(
+    incoming: &Incoming,
+    request: MetadataRequest,
+) -> Result<MetadataResponse, Closed> {
+    // Version 0 cannot say null: an empty list means all.
+    let wanted = request
+        .topics
+        .filter(|topics| incoming.version > 0 || !topics.is_empty());
+    if let Some(wanted) = &wanted
+        && request.allow_auto_topic_creation
+    {
+        for name in wanted
+            .iter()
+            .filter(|topic| topic.topic_id.is_nil())
+            .filter_map(|topic| topic.name.as_ref())
+        {
+            topics::create_on_sight(incoming, name);
+        }
+    }
+    let state = incoming.shared.state();
+    let brokers = state.registered().filter_map(|broker| {
+        let address = broker.addresses.get(incoming.listener)?;
+        Some(
+            MetadataResponseBroker::default()
+                .with_node_id(broker.node_id.into())
+                .with_host(StrBytes::from_string(address.ip().to_string()))
+                .with_port(address.port().into())
+                .with_rack(broker.rack.clone().map(StrBytes::from_string)),
+        )
+    });
+    let mut response = MetadataResponse::default()
+        .with_brokers(brokers.collect())
+        .with_cluster_id(Some(StrBytes::from_string(
+            incoming.shared.cluster_id.clone(),
+        )))
+        .with_controller_id(state.controller.into())
+        .with_cluster_authorized_operations(NOT_ASKED);
+    response.topics = match wanted {
+        None => {
+            let visible = |topic: &&Arc<Topic>| {
+                incoming.may(Operation::Describe, Resource::Topic(&topic.name))
+            };
+            state
+                .topics
+                .values()
+                .filter(visible)
+                .map(|topic| describe(incoming, &state, topic))
+                .collect()
+        }
+        Some(wanted) => wanted
+            .into_iter()
+            .map(|wanted| match wanted.name {
+                _ if !wanted.topic_id.is_nil() => by_id(incoming, &state, wanted.topic_id),
+                Some(name) => by_name(incoming, &state, name),
+                None => missing(None, ResponseError::InvalidRequest),
+            })
+            .collect(),
+    };
+    Ok(response)
+}
+
+fn by_name(incoming: &Incoming, state: &State, name: TopicName) -> MetadataResponseTopic {
+    if !incoming.may(Operation::Describe, Resource::Topic(&name)) {
+        return missing(Some(name), ResponseError::TopicAuthorizationFailed);
+    }
+    match state.topic(&name) {
+        Some(topic) => describe(incoming, state, topic),
+        None if topics::name_problem(&name).is_some() => {
+            missing(Some(name), ResponseError::InvalidTopicException)
+        }
+        None => missing(Some(name), ResponseError::UnknownTopicOrPartition),
+    }
+}
+
+fn by_id(incoming: &Incoming, state: &State, id: uuid::Uuid) -> MetadataResponseTopic {
+    match state.topic_by_id(id) {
+        None => missing(None, ResponseError::UnknownTopicId).with_topic_id(id),
+        Some(topic) if !incoming.may(Operation::Describe, Resource::Topic(&topic.name)) => {
+            missing(None, ResponseError::TopicAuthorizationFailed).with_topic_id(id)
+        }
+        Some(topic) => describe(incoming, state, topic),
+    }
+}
+
+fn missing(name: Option<TopicName>, error: ResponseError) -> MetadataResponseTopic {
+    MetadataResponseTopic::default()
+        .with_error_code(error.code())
+        .with_name(name)
+        .with_topic_authorized_operations(NOT_ASKED)
+}
+
+fn describe(incoming: &Incoming, state: &State, topic: &Topic) -> MetadataResponseTopic {
+    MetadataResponseTopic::default()
+        .with_name(Some(StrBytes::from_string(topic.name.clone()).into()))
+        .with_topic_id(topic.id)
+        .with_is_internal(topic.is_internal())
+        .with_partitions(
+            topic
+                .partitions
+                .iter()
+                .map(|partition| leader(incoming, state, partition))
+                .collect(),
+        )
+        .with_topic_authorized_operations(NOT_ASKED)
+}
+
+fn leader(incoming: &Incoming, state: &State, partition: &Partition) -> MetadataResponsePartition {
+    let leadership = partition.lock().leadership.clone();
+    let listed = |node_id: &i32| state.registered.contains(node_id);
+    let error = match leadership.leader {
+        -1 => ResponseError::LeaderNotAvailable.code(),
+        leader if incoming.version == 0 && !listed(&leader) => {
+            ResponseError::LeaderNotAvailable.code()
+        }
+        _ => 0,
+    };
+    let offline = |node_id: &i32| {
+        !state
+            .brokers
+            .get(node_id)
+            .is_some_and(|broker| broker.status != Status::Down)
+    };
+    MetadataResponsePartition::default()
+        .with_error_code(error)
+        .with_partition_index(partition.index)
+        .with_leader_id(leadership.leader.into())
+        .with_leader_epoch(leadership.epoch)
+        .with_offline_replicas(
+            leadership
+                .replicas
+                .iter()
+                .copied()
+                .filter(offline)
+                .map(Into::into)
+                .collect(),
+        )
+        .with_replica_nodes(leadership.replicas.into_iter().map(Into::into).collect())
+        .with_isr_nodes(leadership.isr.into_iter().map(Into::into).collect())
+}

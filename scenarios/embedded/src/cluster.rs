@@ -1,0 +1,213 @@
+//! A cluster as its owner sees it.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::runtime::{Builder as RuntimeBuilder, Handle};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::server;
+use crate::settings::Settings;
+use crate::state::{Broker, State, Status};
+
+/// Most brokers of a cluster: the limit is what tests need, not a technical one.
+pub const BROKERS_MAX: i32 = 5;
+
+/// Why a cluster, or one of its brokers, could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A number of brokers outside 1 to [`BROKERS_MAX`].
+    #[error("{0} brokers: an embedded cluster has 1 to {BROKERS_MAX}")]
+    Brokers(i32),
+    /// A server property that is known but has an impossible value.
+    #[error("{key} = {value}: {reason}")]
+    Property {
+        /// The property.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A port is taken, or sockets or threads have run out.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The cluster's thread could not be started.
+    #[error("cannot start the cluster's thread")]
+    Thread(#[source] io::Error),
+}
+
+/// A Kafka cluster in this process: one thread, one port per broker and listener on loopback. Gone when dropped.
+#[derive(Debug)]
+pub struct EmbeddedCluster {
+    shared: Arc<Shared>,
+    /// Dropping it ends the thread.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What connections, coordinators and the owner share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// 22 characters, as Kafka's.
+    pub(crate) cluster_id: String,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
+    pub(crate) sessions: crate::api::sessions::Sessions,
+    state: Mutex<State>,
+    runtime: Handle,
+    /// Accepting tasks by node id; aborting one closes its sockets and its connections.
+    listening: Mutex<std::collections::BTreeMap<i32, Vec<tokio::task::AbortHandle>>>,
+}
+
+impl Shared {
+    /// Never held across an await. Lock order: this one, then a partition's.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+}
+
+impl EmbeddedCluster {
+    /// A cluster of `brokers` brokers on free ports, with plaintext listeners and Kafka's defaults.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(brokers: i32) -> Result<Self, StartError> {
+        Self::start_with(Settings {
+            brokers,
+            ..Settings::default()
+        })
+    }
+
+    /// A cluster as `settings` say.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start_with(settings: Settings) -> Result<Self, StartError> {
+        if !(1..=BROKERS_MAX).contains(&settings.brokers) {
+            return Err(StartError::Brokers(settings.brokers));
+        }
+        let (hand_over, handle) = std::sync::mpsc::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let body = move || {
+            let runtime = RuntimeBuilder::new_current_thread().enable_all().build();
+            match runtime {
+                Ok(runtime) => {
+                    if hand_over.send(Ok(runtime.handle().clone())).is_ok() {
+                        // Ends by a message or by the owner's end.
+                        runtime.block_on(stopped).ok();
+                    }
+                    runtime.shutdown_background();
+                }
+                Err(error) => {
+                    hand_over.send(Err(error)).ok();
+                }
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("embedded".to_owned())
+            .spawn(body)
+            .map_err(StartError::Thread)?;
+        let runtime = match handle.recv() {
+            Ok(result) => result.map_err(StartError::Thread)?,
+            Err(_) => return Err(StartError::Thread(io::Error::other("it ended at once"))),
+        };
+        let mut state = State::default();
+        for node_id in 1..=settings.brokers {
+            state.brokers.insert(
+                node_id,
+                Broker {
+                    node_id,
+                    rack: None,
+                    addresses: Vec::new(),
+                    status: Status::Down,
+                },
+            );
+        }
+        state.controller = 1;
+        let shared = Arc::new(Shared {
+            cluster_id: random_id(),
+            clock: settings.clock.clone(),
+            sessions: Default::default(),
+            state: Mutex::new(state),
+            runtime,
+            listening: Mutex::default(),
+            settings,
+        });
+        let cluster = Self {
+            shared,
+            stop: Some(stop),
+            thread: Some(thread),
+        };
+        for node_id in 1..=cluster.shared.settings.brokers {
+            server::open(&cluster.shared, node_id)?;
+        }
+        Ok(cluster)
+    }
+
+    /// Kafka's own id of the cluster: 22 characters.
+    pub fn cluster_id(&self) -> &str {
+        &self.shared.cluster_id
+    }
+
+    /// `host:port` of every broker's first listener, separated by commas, for `bootstrap.servers`.
+    pub fn bootstrap(&self) -> String {
+        let state = self.shared.state();
+        let first = state
+            .brokers
+            .values()
+            .filter_map(|broker| broker.addresses.first());
+        first.map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl Shared {
+    pub(crate) fn listening(
+        &self,
+    ) -> MutexGuard<'_, std::collections::BTreeMap<i32, Vec<tokio::task::AbortHandle>>> {
+        self.listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for EmbeddedCluster {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been printed; there is nobody to tell.
+            thread.join().ok();
+        }
+    }
+}
+
+/// A random id as Kafka writes ids: 16 bytes in URL-safe base64 without padding.
+fn random_id() -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let number = Uuid::new_v4().as_u128();
+    // 128 bits are 21 digits of 6 bits and one of 2.
+    let digits = (0..22).map(|index| {
+        let shift = 122_i32 - 6 * index;
+        let digit = if shift >= 0 {
+            number >> shift
+        } else {
+            number << -shift
+        };
+        char::from(DIGITS[(digit & 63) as usize])
+    });
+    digits.collect()
+}

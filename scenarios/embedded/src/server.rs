@@ -1,0 +1,81 @@
+//! Listeners and connections.
+
+mod connection;
+mod incoming;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::cluster::{Shared, StartError};
+use crate::state::Status;
+
+pub(crate) use connection::{Answer, Closed};
+pub(crate) use incoming::Incoming;
+
+/// After a failed accept (no file descriptors left), before the next.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Opens the sockets of a broker and lets it serve; on its old ports if it had any.
+pub(crate) fn open(shared: &Arc<Shared>, node_id: i32) -> Result<(), StartError> {
+    let known = shared
+        .state()
+        .brokers
+        .get(&node_id)
+        .map(|broker| broker.addresses.clone())
+        .unwrap_or_default();
+    let index = usize::try_from(node_id - 1).unwrap_or(0);
+    let port = shared.settings.ports.get(index).copied().unwrap_or(0);
+    let wanted = known
+        .first()
+        .copied()
+        .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let refused = |source| StartError::Listen {
+        address: wanted.to_string(),
+        source,
+    };
+    let socket = bind(shared, wanted).map_err(refused)?;
+    let address = socket.local_addr().map_err(refused)?;
+    let task = shared
+        .runtime()
+        .spawn(accept(Arc::clone(shared), node_id, 0, socket));
+    shared
+        .listening()
+        .insert(node_id, vec![task.abort_handle()]);
+    let mut state = shared.state();
+    if let Some(broker) = state.brokers.get_mut(&node_id) {
+        broker.addresses = vec![address];
+        broker.status = Status::Up;
+    }
+    if !state.registered.contains(&node_id) {
+        state.registered.push(node_id);
+    }
+    Ok(())
+}
+
+fn bind(shared: &Shared, address: SocketAddr) -> std::io::Result<TcpListener> {
+    // Sets SO_REUSEADDR, so that a restart is not kept off its port by connections that linger.
+    let socket = std::net::TcpListener::bind(address)?;
+    socket.set_nonblocking(true)?;
+    let _inside = shared.runtime().enter();
+    TcpListener::from_std(socket)
+}
+
+/// Serves connections until it is aborted; all of them end with it.
+async fn accept(shared: Arc<Shared>, node_id: i32, listener: usize, socket: TcpListener) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = socket.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    connections.spawn(connection::serve(Arc::clone(&shared), node_id, listener, stream, peer));
+                }
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+}
