@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::server;
 use crate::settings::Settings;
 use crate::state::{Broker, State, Status};
+use crate::transactions::{self, Transactions};
 
 /// Most brokers of a cluster: the limit is what tests need, not a technical one.
 pub const BROKERS_MAX: i32 = 5;
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) sessions: crate::api::sessions::Sessions,
+    pub(crate) transactions: Transactions,
     state: Mutex<State>,
     runtime: Handle,
     /// Accepting tasks by node id; aborting one closes its sockets and its connections.
@@ -101,6 +103,7 @@ impl EmbeddedCluster {
         if !(1..=BROKERS_MAX).contains(&settings.brokers) {
             return Err(StartError::Brokers(settings.brokers));
         }
+        let limits = transactions::Limits::parse(&settings)?;
         let (hand_over, handle) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let body = move || {
@@ -143,6 +146,7 @@ impl EmbeddedCluster {
             cluster_id: random_id(),
             clock: settings.clock.clone(),
             sessions: Default::default(),
+            transactions: Transactions::new(limits),
             state: Mutex::new(state),
             runtime,
             listening: Mutex::default(),
@@ -156,6 +160,8 @@ impl EmbeddedCluster {
         for node_id in 1..=cluster.shared.settings.brokers {
             server::open(&cluster.shared, node_id)?;
         }
+        let coordinating = transactions::run(Arc::clone(&cluster.shared));
+        cluster.shared.runtime().spawn(coordinating);
         Ok(cluster)
     }
 
@@ -172,6 +178,14 @@ impl EmbeddedCluster {
             .values()
             .filter_map(|broker| broker.addresses.first());
         first.map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl EmbeddedCluster {
+    /// While held, ended transactions wait for their markers: their owners get CONCURRENT_TRANSACTIONS (51), a zombie can still
+    /// write, and readers of committed records see nothing new. Released, all of them are written at once.
+    pub fn hold_transaction_markers(&self, hold: bool) {
+        Transactions::hold_markers(&self.shared, hold);
     }
 }
 
