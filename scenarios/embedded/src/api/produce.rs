@@ -184,6 +184,8 @@ fn append(incoming: &Incoming, topic: &Topic, data: PartitionProduceData, acks: 
         version: incoming.version,
         now_ms: incoming.shared.clock.now_ms(),
         leader_epoch: leadership.epoch,
+        topic: &topic.name,
+        partition: data.index,
         settings: &topic.settings,
         internal_client,
         transaction_verified: false,
@@ -201,6 +203,7 @@ fn append(incoming: &Incoming, topic: &Topic, data: PartitionProduceData, acks: 
             error,
             message,
             record_errors,
+            ..
         }) => {
             let record_errors = record_errors.into_iter().map(|(index, text)| {
                 BatchIndexAndErrorMessage::default()
