@@ -233,7 +233,7 @@ fn append(
             error,
             message,
             record_errors,
-            scope: _, // of the whole request: seen before
+            ..
         }) => {
             let record_errors = record_errors.into_iter().map(|(index, text)| {
                 BatchIndexAndErrorMessage::default()
