@@ -7,8 +7,8 @@ use crate::{Cluster, Error, RealCluster};
 
 /// What a test's clusters are made of.
 ///
-/// A further kind is a variant here, a type that implements [`Cluster`], and a module in [`on_every_kind!`](crate::on_every_kind);
-/// the compiler names every other place that has to decide.
+/// A further kind is a variant here, a type that implements [`Cluster`], and a module in
+/// [`on_every_kind!`](crate::on_every_kind); the compiler names every other place that has to decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Unmodified Apache Kafka, one JVM per node.
