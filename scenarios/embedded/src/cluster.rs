@@ -64,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) sessions: crate::api::sessions::Sessions,
+    pub(crate) groups: crate::groups::Groups,
     state: Mutex<State>,
     runtime: Handle,
     /// Accepting tasks by node id; aborting one closes its sockets and its connections.
@@ -101,6 +102,7 @@ impl EmbeddedCluster {
         if !(1..=BROKERS_MAX).contains(&settings.brokers) {
             return Err(StartError::Brokers(settings.brokers));
         }
+        let groups = crate::groups::Groups::new(&settings)?;
         let (hand_over, handle) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let body = move || {
@@ -143,6 +145,7 @@ impl EmbeddedCluster {
             cluster_id: random_id(),
             clock: settings.clock.clone(),
             sessions: Default::default(),
+            groups,
             state: Mutex::new(state),
             runtime,
             listening: Mutex::default(),
@@ -156,6 +159,8 @@ impl EmbeddedCluster {
         for node_id in 1..=cluster.shared.settings.brokers {
             server::open(&cluster.shared, node_id)?;
         }
+        let groups = crate::groups::run(Arc::clone(&cluster.shared));
+        cluster.shared.runtime().spawn(groups);
         Ok(cluster)
     }
 
