@@ -66,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) sessions: crate::api::sessions::Sessions,
     pub(crate) transactions: Transactions,
+    pub(crate) groups: crate::groups::Groups,
     state: Mutex<State>,
     runtime: Handle,
     /// Accepting tasks by node id; aborting one closes its sockets and its connections.
@@ -104,6 +105,7 @@ impl EmbeddedCluster {
             return Err(StartError::Brokers(settings.brokers));
         }
         let limits = transactions::Limits::parse(&settings)?;
+        let groups = crate::groups::Groups::new(&settings)?;
         let (hand_over, handle) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let body = move || {
@@ -147,6 +149,7 @@ impl EmbeddedCluster {
             clock: settings.clock.clone(),
             sessions: Default::default(),
             transactions: Transactions::new(limits),
+            groups,
             state: Mutex::new(state),
             runtime,
             listening: Mutex::default(),
@@ -162,6 +165,8 @@ impl EmbeddedCluster {
         }
         let coordinating = transactions::run(Arc::clone(&cluster.shared));
         cluster.shared.runtime().spawn(coordinating);
+        let groups = crate::groups::run(Arc::clone(&cluster.shared));
+        cluster.shared.runtime().spawn(groups);
         Ok(cluster)
     }
 
