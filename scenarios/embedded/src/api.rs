@@ -62,7 +62,10 @@ pub(crate) fn offers(api: ApiKey, version: i16) -> bool {
     known && (api != ApiKey::Produce || version >= PRODUCE_MIN) || api == ApiKey::ApiVersions
 }
 
-fn decode<T: Decodable + Default>(incoming: &Incoming, mut body: Bytes) -> Result<T, Closed> {
+pub(crate) fn decode<T: Decodable + Default>(
+    incoming: &Incoming,
+    mut body: Bytes,
+) -> Result<T, Closed> {
     if incoming.api == ApiKey::ApiVersions
         && !OFFERED.contains(&(ApiKey::ApiVersions, 0, incoming.version.max(4)))
     {
@@ -72,7 +75,7 @@ fn decode<T: Decodable + Default>(incoming: &Incoming, mut body: Bytes) -> Resul
 }
 
 /// What a handler may return.
-trait IntoAnswer {
+pub(crate) trait IntoAnswer {
     fn into_answer(self, version: i16) -> Result<Answer, Closed>;
 }
 
