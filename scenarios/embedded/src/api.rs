@@ -85,7 +85,10 @@ pub(crate) fn offers(api: ApiKey, version: i16) -> bool {
     known && (api != ApiKey::Produce || version >= PRODUCE_MIN) || api == ApiKey::ApiVersions
 }
 
-fn decode<T: Decodable + Default>(incoming: &Incoming, body: Bytes) -> Result<T, Closed> {
+pub(crate) fn decode<T: Decodable + Default>(
+    incoming: &Incoming,
+    body: Bytes,
+) -> Result<T, Closed> {
     if incoming.api == ApiKey::ApiVersions
         && !OFFERED.contains(&(ApiKey::ApiVersions, 0, incoming.version.max(4)))
     {
@@ -96,7 +99,7 @@ fn decode<T: Decodable + Default>(incoming: &Incoming, body: Bytes) -> Result<T,
 }
 
 /// What a handler may return.
-trait IntoAnswer {
+pub(crate) trait IntoAnswer {
     fn into_answer(self, version: i16) -> Result<Answer, Closed>;
 }
 

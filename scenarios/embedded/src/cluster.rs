@@ -1,5 +1,6 @@
 //! A cluster as its owner sees it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -9,7 +10,8 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::server;
+use crate::faults::Faults;
+use crate::server::{self, Listening};
 use crate::settings::Settings;
 use crate::state::{Broker, State, Status};
 use crate::transactions::{self, Transactions};
@@ -67,10 +69,11 @@ pub(crate) struct Shared {
     pub(crate) sessions: crate::api::sessions::Sessions,
     pub(crate) transactions: Transactions,
     pub(crate) groups: crate::groups::Groups,
+    pub(crate) faults: Faults,
     state: Mutex<State>,
     runtime: Handle,
-    /// Accepting tasks by node id; aborting one closes its sockets and its connections.
-    listening: Mutex<std::collections::BTreeMap<i32, Vec<tokio::task::AbortHandle>>>,
+    /// What listens, by node id.
+    listening: Mutex<BTreeMap<i32, Listening>>,
 }
 
 impl Shared {
@@ -140,6 +143,7 @@ impl EmbeddedCluster {
                     rack: None,
                     addresses: Vec::new(),
                     status: Status::Down,
+                    incarnation: 0,
                 },
             );
         }
@@ -150,6 +154,7 @@ impl EmbeddedCluster {
             sessions: Default::default(),
             transactions: Transactions::new(limits),
             groups,
+            faults: Faults::new(settings.clock.clone()),
             state: Mutex::new(state),
             runtime,
             listening: Mutex::default(),
@@ -168,6 +173,10 @@ impl EmbeddedCluster {
         let groups = crate::groups::run(Arc::clone(&cluster.shared));
         cluster.shared.runtime().spawn(groups);
         Ok(cluster)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Kafka's own id of the cluster: 22 characters.
@@ -195,9 +204,7 @@ impl EmbeddedCluster {
 }
 
 impl Shared {
-    pub(crate) fn listening(
-        &self,
-    ) -> MutexGuard<'_, std::collections::BTreeMap<i32, Vec<tokio::task::AbortHandle>>> {
+    pub(crate) fn listening(&self) -> MutexGuard<'_, BTreeMap<i32, Listening>> {
         self.listening
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
