@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::security::Security;
 use crate::server;
 use crate::settings::Settings;
 use crate::state::{Broker, State, Status};
@@ -31,6 +32,14 @@ pub enum StartError {
         /// Its value.
         value: String,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// Certificates or keys of a listener cannot be used.
+    #[error("listener {listener}: {reason}")]
+    Tls {
+        /// The listener's name.
+        listener: String,
+        /// What is wrong.
         reason: String,
     },
     /// A port is taken, or sockets or threads have run out.
@@ -64,6 +73,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) sessions: crate::api::sessions::Sessions,
+    pub(crate) security: Security,
     state: Mutex<State>,
     runtime: Handle,
     /// Accepting tasks by node id; aborting one closes its sockets and its connections.
@@ -101,6 +111,7 @@ impl EmbeddedCluster {
         if !(1..=BROKERS_MAX).contains(&settings.brokers) {
             return Err(StartError::Brokers(settings.brokers));
         }
+        let security = Security::new(&settings)?;
         let (hand_over, handle) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let body = move || {
@@ -143,6 +154,7 @@ impl EmbeddedCluster {
             cluster_id: random_id(),
             clock: settings.clock.clone(),
             sessions: Default::default(),
+            security,
             state: Mutex::new(state),
             runtime,
             listening: Mutex::default(),
@@ -157,6 +169,10 @@ impl EmbeddedCluster {
             server::open(&cluster.shared, node_id)?;
         }
         Ok(cluster)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Kafka's own id of the cluster: 22 characters.

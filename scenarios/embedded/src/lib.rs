@@ -11,4 +11,8 @@ mod state;
 
 pub use clock::Clock;
 pub use cluster::{BROKERS_MAX, EmbeddedCluster, StartError};
-pub use settings::Settings;
+pub use security::{
+    Acl, CertificateError, Operation, PatternType, Permission, ResourcePattern, ResourceType,
+    TestCertificates,
+};
+pub use settings::{ClientAuth, Identity, Listener, Protocol, Settings, Tls};

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::cluster::{Shared, StartError};
+use crate::security::{ANONYMOUS, Entry};
 use crate::state::Status;
 
 pub(crate) use connection::{Answer, Closed};
@@ -29,25 +30,29 @@ pub(crate) fn open(shared: &Arc<Shared>, node_id: i32) -> Result<(), StartError>
         .unwrap_or_default();
     let index = usize::try_from(node_id - 1).unwrap_or(0);
     let port = shared.settings.ports.get(index).copied().unwrap_or(0);
-    let wanted = known
-        .first()
-        .copied()
-        .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let refused = |source| StartError::Listen {
-        address: wanted.to_string(),
-        source,
-    };
-    let socket = bind(shared, wanted).map_err(refused)?;
-    let address = socket.local_addr().map_err(refused)?;
-    let task = shared
-        .runtime()
-        .spawn(accept(Arc::clone(shared), node_id, 0, socket));
-    shared
-        .listening()
-        .insert(node_id, vec![task.abort_handle()]);
+    let mut sockets = Vec::with_capacity(shared.settings.listeners.len());
+    let mut addresses = Vec::with_capacity(shared.settings.listeners.len());
+    for listener in 0..shared.settings.listeners.len() {
+        // Fixed ports are those of the first listener.
+        let port = if listener == 0 { port } else { 0 };
+        let wanted = known.get(listener).copied();
+        let wanted = wanted.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let refused = |source| StartError::Listen {
+            address: wanted.to_string(),
+            source,
+        };
+        let socket = bind(shared, wanted).map_err(refused)?;
+        addresses.push(socket.local_addr().map_err(refused)?);
+        sockets.push(socket);
+    }
+    let tasks = sockets.into_iter().enumerate().map(|(listener, socket)| {
+        let task = accept(Arc::clone(shared), node_id, listener, socket);
+        shared.runtime().spawn(task).abort_handle()
+    });
+    shared.listening().insert(node_id, tasks.collect());
     let mut state = shared.state();
     if let Some(broker) = state.brokers.get_mut(&node_id) {
-        broker.addresses = vec![address];
+        broker.addresses = addresses;
         broker.status = Status::Up;
     }
     if !state.registered.contains(&node_id) {
@@ -67,11 +72,20 @@ fn bind(shared: &Shared, address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Serves connections until it is aborted; all of them end with it.
 async fn accept(shared: Arc<Shared>, node_id: i32, listener: usize, socket: TcpListener) {
     let mut connections = JoinSet::new();
+    let anonymous = ANONYMOUS.into();
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    connections.spawn(connection::serve(Arc::clone(&shared), node_id, listener, stream, peer));
+                    let entry = Entry::new(&shared, &anonymous);
+                    let cut = entry.cut();
+                    let serve = connection::serve(Arc::clone(&shared), node_id, listener, stream, peer, entry);
+                    connections.spawn(async move {
+                        tokio::select! {
+                            () = serve => {}
+                            () = cut.notified() => {}
+                        }
+                    });
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },

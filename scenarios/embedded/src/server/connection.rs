@@ -12,12 +12,7 @@ use tokio::net::TcpStream;
 use super::Incoming;
 use crate::api;
 use crate::cluster::Shared;
-
-/// `socket.request.max.bytes`: a longer request closes the connection.
-const REQUEST_BYTES_MAX: usize = 100 << 20;
-
-/// The shortest request header: API key, version, correlation id, client id of null.
-const HEADER_BYTES_MIN: usize = 10;
+use crate::security::{Entry, Session, Transport};
 
 /// Why a connection is closed. The client is told nothing, as by a broker.
 #[derive(Debug)]
@@ -49,21 +44,34 @@ pub(crate) async fn serve(
     shared: Arc<Shared>,
     node_id: i32,
     listener: usize,
-    mut stream: TcpStream,
+    stream: TcpStream,
     peer: SocketAddr,
+    entry: Entry,
 ) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let principal: Arc<str> = "User:ANONYMOUS".into();
+    let Ok((mut session, mut stream)) = Session::open(&shared, listener, stream, entry).await
+    else {
+        return;
+    };
     // Ends with an error when either side closes.
-    while let Ok(frame) = read_frame(&mut stream).await {
+    while let Ok(frame) = read_frame(&mut stream, session.request_bytes_max()).await {
+        if session.takes_bare_tokens() {
+            let Ok(answer) = session.bare_token(&frame).await else {
+                return;
+            };
+            if stream.write_all(&answer).await.is_err() || stream.flush().await.is_err() {
+                return;
+            }
+            continue;
+        }
         let Ok((incoming, correlation_id, body)) =
-            parse(&shared, node_id, listener, peer, &principal, frame)
+            parse(&shared, node_id, listener, peer, session.principal(), frame)
         else {
             return;
         };
-        let Ok(answer) = api::answer(&incoming, body).await else {
+        let Ok((answer, last)) = session.answer(&incoming, body).await else {
             return;
         };
         if let Answer::Body {
@@ -76,12 +84,15 @@ pub(crate) async fn serve(
         {
             return;
         }
+        if last {
+            return;
+        }
     }
 }
 
-async fn read_frame(stream: &mut TcpStream) -> Result<Bytes, Closed> {
+async fn read_frame(stream: &mut Transport, bytes_max: usize) -> Result<Bytes, Closed> {
     let length = usize::try_from(stream.read_i32().await?).map_err(|_| Closed)?;
-    if !(HEADER_BYTES_MIN..=REQUEST_BYTES_MAX).contains(&length) {
+    if length > bytes_max {
         return Err(Closed);
     }
     // Grows with what arrives, not with what is announced.
@@ -141,7 +152,7 @@ fn parse(
 }
 
 async fn write_frame(
-    stream: &mut TcpStream,
+    stream: &mut Transport,
     correlation_id: i32,
     header_version: i16,
     body: &[u8],
@@ -161,5 +172,6 @@ async fn write_frame(
         stream.write_all(&head).await?;
         stream.write_all(body).await?;
     }
+    stream.flush().await?; // TLS may hold something back
     Ok(())
 }
