@@ -1,14 +1,17 @@
 //! The APIs that a broker offers, and who answers them.
 
+mod acls;
 pub(crate) mod coordinators;
 mod fetch;
 mod groups;
 mod list_offsets;
 mod metadata;
 mod produce;
+pub(crate) mod sasl;
 pub(crate) mod sessions;
 mod topics;
 mod transactions;
+mod users;
 mod versions;
 
 use bytes::{Bytes, BytesMut};
@@ -51,7 +54,14 @@ offer! {
     ListOffsets 1..=11 ListOffsetsRequest => list_offsets::list_offsets;
     Metadata 0..=13 MetadataRequest => metadata::metadata;
     ApiVersions 0..=4 ApiVersionsRequest => versions::api_versions;
+    SaslHandshake 0..=1 SaslHandshakeRequest => sasl::handshake_too_much;
     CreateTopics 2..=7 CreateTopicsRequest => topics::create_topics;
+    DescribeAcls 1..=3 DescribeAclsRequest => acls::describe;
+    CreateAcls 1..=3 CreateAclsRequest => acls::create;
+    DeleteAcls 1..=3 DeleteAclsRequest => acls::delete;
+    SaslAuthenticate 0..=2 SaslAuthenticateRequest => sasl::authenticate_too_much;
+    DescribeUserScramCredentials 0..=0 DescribeUserScramCredentialsRequest => users::describe;
+    AlterUserScramCredentials 0..=0 AlterUserScramCredentialsRequest => users::alter;
     FindCoordinator 0..=6 FindCoordinatorRequest => coordinators::find_coordinator;
     InitProducerId 0..=5 InitProducerIdRequest => transactions::init_producer_id;
     AddPartitionsToTxn 0..=5 AddPartitionsToTxnRequest => transactions::add_partitions_to_txn;
@@ -79,10 +89,15 @@ const PRODUCE_MIN: i16 = 3;
 
 /// Whether requests of this version are read. ApiVersions is: another version gets an answer that says which.
 pub(crate) fn offers(api: ApiKey, version: i16) -> bool {
-    let known = OFFERED
+    offers_exactly(api, version) && (api != ApiKey::Produce || version >= PRODUCE_MIN)
+        || api == ApiKey::ApiVersions
+}
+
+/// Whether this version is listed.
+pub(crate) fn offers_exactly(api: ApiKey, version: i16) -> bool {
+    OFFERED
         .iter()
-        .any(|(key, min, max)| *key == api && (*min..=*max).contains(&version));
-    known && (api != ApiKey::Produce || version >= PRODUCE_MIN) || api == ApiKey::ApiVersions
+        .any(|(key, min, max)| *key == api && (*min..=*max).contains(&version))
 }
 
 pub(crate) fn decode<T: Decodable + Default>(
