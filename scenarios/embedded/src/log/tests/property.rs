@@ -105,7 +105,6 @@ fn check(t: &Partition, dense: bool) -> Result<(), TestCaseError> {
         prop_assert!(offsets.is_sorted_by(|a, b| a < b));
     }
     prop_assert!(next <= end && (!dense || next == end));
-    prop_assert!(start <= t.log.last_stable_offset());
     prop_assert!(t.log.last_stable_offset() <= t.log.high_watermark());
     prop_assert!(t.log.high_watermark() <= end);
     prop_assert_eq!(

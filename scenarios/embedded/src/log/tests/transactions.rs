@@ -120,6 +120,31 @@ fn a_new_producer_has_to_start_at_zero_under_v12() {
 }
 
 #[test]
+fn a_refused_first_batch_is_waited_for() {
+    let mut t = Partition::new();
+    t.verified = false;
+    assert_eq!(t.refused(&txn(7, 0, 3)), ResponseError::InvalidTxnState);
+    t.verified = true;
+    assert_eq!(
+        t.refused(&txn(7, 0, 4)),
+        ResponseError::OutOfOrderSequenceNumber
+    );
+    t.ok(&txn(7, 0, 3));
+    t.ok(&txn(7, 0, 4));
+}
+
+#[test]
+fn an_old_epoch_is_told_so_before_the_coordinator_is_asked() {
+    let mut t = Partition::new();
+    t.marker(7, 2, true);
+    t.verified = false;
+    assert_eq!(
+        t.refused(&txn(7, 1, 0)),
+        ResponseError::InvalidProducerEpoch
+    );
+}
+
+#[test]
 fn a_gap_in_a_transaction_needs_no_abort() {
     let mut t = Partition::new();
     t.ok(&txn(7, 0, 0));
