@@ -15,6 +15,7 @@ pub mod client;
 pub mod kafka;
 pub mod process;
 pub mod product;
+pub mod raw;
 
 pub mod wait;
 
@@ -23,4 +24,5 @@ pub use error::Error;
 pub use kafka::{Broker, RealCluster, SharedPair, shared_pair};
 
 pub use product::Product;
+pub use raw::RawClient;
 pub use wait::{await_ok, await_that};

@@ -1,0 +1,70 @@
+//! Twin test: a seeded list of requests, right and odd ones, goes to two clusters, and every answer and
+//! everything that the clusters hold afterwards must be the same.
+//!
+//! Goal: the embedded cluster answers as Apache Kafka 4.3.1 does, also when several things are wrong at once.
+//! Method: `list.rs` turns a seed into operations that name topics, producers and members by slots;
+//! `world.rs` resolves them against what each cluster has handed out; `normal.rs` takes out what differs by
+//! nature. Two real clusters prove that nothing else differs by nature.
+//!
+//! `TWIN_SEEDS=7..9` chooses seeds; a failing seed is made shorter and shown with both answers.
+
+// These are programs of tests: casts of small numbers, and lines as rustfmt likes them.
+#![expect(clippy::cast_possible_truncation, reason = "numbers of a test's own making, all small")]
+
+mod compare;
+mod configs;
+mod contents;
+mod fetch;
+mod frames;
+mod groups;
+mod list;
+mod normal;
+mod offsets;
+mod produce;
+mod random;
+mod records;
+mod topics;
+mod transactions;
+mod world;
+
+use std::env;
+use std::ops::Range;
+use std::time::Instant;
+
+use scenarios::RealCluster;
+
+use crate::compare::{Side, compare, shrink};
+
+/// Seeds of a run without `TWIN_SEEDS`.
+const SEEDS: Range<u64> = 1..6;
+
+/// Nothing may happen in the background that makes an answer depend on time.
+const QUIET: [(&str, &str); 2] = [
+    ("log.cleaner.backoff.ms", "86400000"),
+    ("log.retention.check.interval.ms", "86400000"),
+];
+
+fn seeds() -> Range<u64> {
+    let Ok(text) = env::var("TWIN_SEEDS") else { return SEEDS };
+    let range = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    range.unwrap_or_else(|| panic!("TWIN_SEEDS is {text:?}; write it as 7..9"))
+}
+
+fn must_agree(sides: &[Side; 2]) {
+    for seed in seeds() {
+        let start = Instant::now();
+        let steps = list::list(seed);
+        if let Some(difference) = compare(sides, seed, &steps) {
+            eprintln!("seed {seed} differs at operation {}; making it shorter", difference.at);
+            panic!("{}", shrink(sides, difference));
+        }
+        eprintln!("seed {seed}: {} operations agree after {:?}", steps.len(), start.elapsed());
+    }
+}
+
+#[test]
+#[ignore = "checks the test itself: run it after a change of the generator or of what is normalised"]
+fn two_real_clusters_agree() {
+    let clusters = ["east", "west"].map(|alias| RealCluster::start_with(alias, 1, &QUIET).unwrap());
+    must_agree(&clusters.each_ref().map(|cluster| Side { name: "real", address: cluster.bootstrap() }));
+}
