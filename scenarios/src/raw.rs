@@ -257,7 +257,10 @@ mod tests {
         ];
         let mut client = RawClient::connect(&broker(&LONGER)).unwrap();
         let error = client.send(0, &ApiVersionsRequest::default()).unwrap_err();
-        assert!(error.to_string().contains("1 bytes are left over"), "{error}");
+        assert!(
+            error.to_string().contains("1 bytes are left over"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -265,7 +268,10 @@ mod tests {
         let mut client = RawClient::connect(&broker(&[])).unwrap();
         let request = FindCoordinatorRequest::default().with_key("k".into());
         let error = client.send(4, &request).unwrap_err();
-        assert!(matches!(error, RawError::Encode { version: 4, .. }), "{error}");
+        assert!(
+            matches!(error, RawError::Encode { version: 4, .. }),
+            "{error}"
+        );
         let error = client.send(1, &request).unwrap_err();
         assert!(matches!(error, RawError::Closed), "{error}");
     }

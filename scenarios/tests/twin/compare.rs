@@ -1,5 +1,6 @@
 //! Running a list on two clusters, finding the first answer that differs, and making the list short.
 
+use std::env;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -38,19 +39,39 @@ pub(crate) struct Difference {
 pub(crate) fn compare(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Option<Difference> {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     let run = RUNS.fetch_add(1, Ordering::Relaxed);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let start_ms = i64::try_from(now.as_millis()).unwrap_or_default();
     let prefix = format!("twin{seed}r{run:04}");
     let [left, right] = thread::scope(|scope| {
         sides
             .each_ref()
             .map(|side| scope.spawn(|| answers(side, &prefix, start_ms, steps)))
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
     });
-    let at = left.iter().zip(&right).position(|(left, right)| left != right)?;
+    if env::var_os("TWIN_SHOW").is_some() {
+        for (number, answer) in left.iter().enumerate() {
+            eprintln!("{number:>4} {:?}\n{answer}", steps.get(number));
+        }
+    }
+    let at = left
+        .iter()
+        .zip(&right)
+        .position(|(left, right)| left != right)?;
     let answers = [left, right].map(|mut all| all.swap_remove(at));
     let operations = steps[..steps.len().min(at + 1)].to_vec();
-    Some(Difference { seed, at, operations, names: sides.each_ref().map(|side| side.name), answers })
+    Some(Difference {
+        seed,
+        at,
+        operations,
+        names: sides.each_ref().map(|side| side.name),
+        answers,
+    })
 }
 
 fn answers(side: &Side, prefix: &str, start_ms: i64, steps: &[Step]) -> Vec<String> {
@@ -85,14 +106,21 @@ pub(crate) fn shrink(sides: &[Side; 2], mut found: Difference) -> Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}: {} and {} differ at operation {}", self.seed, self.names[0], self.names[1], self.at)?;
+        writeln!(
+            f,
+            "seed {}: {} and {} differ at operation {}",
+            self.seed, self.names[0], self.names[1], self.at
+        )?;
         for (number, operation) in self.operations.iter().enumerate() {
             writeln!(f, "{number:>4} {operation:?}")?;
         }
         if self.at >= self.operations.len() {
             writeln!(f, "{:>4} what is there afterwards", self.at)?;
         }
-        let [left, right] = self.answers.each_ref().map(|answer| answer.lines().collect::<Vec<_>>());
+        let [left, right] = self
+            .answers
+            .each_ref()
+            .map(|answer| answer.lines().collect::<Vec<_>>());
         f.write_str(&difference(&left, &right, self.names))
     }
 }
@@ -101,7 +129,9 @@ impl fmt::Display for Difference {
 fn difference(left: &[&str], right: &[&str], names: [&str; 2]) -> String {
     let same = left.iter().zip(right).take_while(|(l, r)| l == r).count();
     let rest = (left.len() - same).min(right.len() - same);
-    let same_end = (0..rest).take_while(|k| left[left.len() - 1 - k] == right[right.len() - 1 - k]).count();
+    let same_end = (0..rest)
+        .take_while(|k| left[left.len() - 1 - k] == right[right.len() - 1 - k])
+        .count();
     let from = same.saturating_sub(CONTEXT_LINES);
     let mut out = String::new();
     // Lines that stand further out tell what it is that differs.

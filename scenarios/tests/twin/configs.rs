@@ -1,7 +1,9 @@
 //! Configs of topics: set, append, subtract, delete, describe.
 
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
-use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
 use kafka_protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest};
 use kafka_protocol::protocol::Message;
 
@@ -47,7 +49,11 @@ const CHANGES: &[(&str, i8, Option<&str>)] = &[
     ("message.timestamp.type", SET, Some("CreateTime")),
     ("message.timestamp.type", SET, Some("never")),
     ("message.timestamp.before.max.ms", SET, Some("86400000")),
-    ("message.timestamp.after.max.ms", SET, Some("9223372036854775807")),
+    (
+        "message.timestamp.after.max.ms",
+        SET,
+        Some("9223372036854775807"),
+    ),
     ("message.timestamp.after.max.ms", DELETE, None),
     ("compression.type", SET, Some("uncompressed")),
     ("compression.type", SET, Some("producer")),
@@ -149,7 +155,10 @@ impl DescribeConfigs {
 
 impl Operation for DescribeConfigs {
     fn run(&self, world: &mut World) -> String {
-        let keys = self.keys.as_ref().map(|keys| keys.iter().map(|key| text(key)).collect());
+        let keys = self
+            .keys
+            .as_ref()
+            .map(|keys| keys.iter().map(|key| text(key)).collect());
         let resource = DescribeConfigsResource::default()
             .with_resource_type(self.resource_type)
             .with_resource_name(text(&world.topic(self.topic)))

@@ -6,7 +6,7 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::*;
 
-use crate::groups::Look;
+use crate::groups::{Look, MODERN_GROUP};
 use crate::offsets::FetchOffsets;
 use crate::random::{GROUPS, Group, PRODUCERS, TRANSACTIONAL_FROM};
 use crate::records::describe;
@@ -20,14 +20,20 @@ const FETCHES_MAX: usize = 1_000;
 pub(crate) fn contents(world: &mut World) -> String {
     let mut out = String::new();
     for (name, partitions) in world.existing() {
-        out += &format!("topic {} with {partitions} partitions\n{}", name, configs(world, &name));
+        out += &format!(
+            "topic {} with {partitions} partitions\n{}",
+            name,
+            configs(world, &name)
+        );
         for partition in 0..partitions as i32 {
             out += &format!("partition {name} {partition}\n");
             let offset = |world: &mut World, timestamp, isolation| {
-                let partition =
-                    ListOffsetsPartition::default().with_partition_index(partition).with_timestamp(timestamp);
-                let topic =
-                    ListOffsetsTopic::default().with_name(topic_name(&name)).with_partitions(vec![partition]);
+                let partition = ListOffsetsPartition::default()
+                    .with_partition_index(partition)
+                    .with_timestamp(timestamp);
+                let topic = ListOffsetsTopic::default()
+                    .with_name(topic_name(&name))
+                    .with_partitions(vec![partition]);
                 let request = ListOffsetsRequest::default()
                     .with_replica_id(BrokerId(-1))
                     .with_isolation_level(isolation)
@@ -35,21 +41,47 @@ pub(crate) fn contents(world: &mut World) -> String {
                 let answer = world.ask(7, &request).0.expect("offsets are answered");
                 answer.topics[0].partitions[0].offset
             };
-            let (start, end, stable) =
-                (offset(world, -2, 0), offset(world, -1, 0), offset(world, -1, 1));
+            let (start, end, stable) = (
+                offset(world, -2, 0),
+                offset(world, -1, 0),
+                offset(world, -1, 1),
+            );
             out += &format!("start {start} end {end} last stable {stable}\n");
             out += &log(world, &name, partition, start, end);
-            let topic =
-                TopicRequest::default().with_name(topic_name(&name)).with_partition_indexes(vec![partition]);
-            out += &world.ask(0, &DescribeProducersRequest::default().with_topics(vec![topic])).1;
+            let topic = TopicRequest::default()
+                .with_name(topic_name(&name))
+                .with_partition_indexes(vec![partition]);
+            out += &world
+                .ask(
+                    0,
+                    &DescribeProducersRequest::default().with_topics(vec![topic]),
+                )
+                .1;
         }
     }
     let groups: Vec<Group> = (0..GROUPS).map(Group::Slot).collect();
-    let offsets = FetchOffsets { version: 9, groups: groups.clone(), topics: None, stable: false };
+    let offsets = FetchOffsets {
+        version: 9,
+        groups: groups.clone(),
+        topics: None,
+        stable: false,
+    };
     out += &offsets.run(world);
-    out += &Look::Describe { version: 6, groups, operations: false }.run(world);
-    let ids = (TRANSACTIONAL_FROM..PRODUCERS).map(|slot| world.transactional_id(slot)).collect();
-    out += &world.ask(0, &DescribeTransactionsRequest::default().with_transactional_ids(ids)).1;
+    out += &Look::Describe {
+        version: 6,
+        groups,
+        operations: false,
+    }
+    .run(world);
+    let ids = (TRANSACTIONAL_FROM..PRODUCERS)
+        .map(|slot| world.transactional_id(slot))
+        .collect();
+    out += &world
+        .ask(
+            0,
+            &DescribeTransactionsRequest::default().with_transactional_ids(ids),
+        )
+        .1;
     out
 }
 
@@ -80,8 +112,12 @@ fn log(world: &mut World, name: &str, partition: i32, start: i64, end: i64) -> S
             .with_partition(partition)
             .with_fetch_offset(offset)
             .with_partition_max_bytes(i32::MAX);
-        let topic = FetchTopic::default().with_topic(topic_name(name)).with_partitions(vec![asked]);
-        let request = FetchRequest::default().with_max_wait_ms(0).with_topics(vec![topic]);
+        let topic = FetchTopic::default()
+            .with_topic(topic_name(name))
+            .with_partitions(vec![asked]);
+        let request = FetchRequest::default()
+            .with_max_wait_ms(0)
+            .with_topics(vec![topic]);
         let answer = world.ask(12, &request).0.expect("a log is served");
         let found = &answer.responses[0].partitions[0];
         let records = found.records.clone().unwrap_or_default();
@@ -89,7 +125,10 @@ fn log(world: &mut World, name: &str, partition: i32, start: i64, end: i64) -> S
             out += &line;
             out.push('\n');
         }
-        let next = batch::batches(&records).map_while(Result::ok).last().map(|b| b.header.next_offset());
+        let next = batch::batches(&records)
+            .map_while(Result::ok)
+            .last()
+            .map(|b| b.header.next_offset());
         match next {
             Some(next) if next > offset => offset = next,
             _ => return out + &format!("nothing more at {offset}: error {}\n", found.error_code),
@@ -101,15 +140,28 @@ fn log(world: &mut World, name: &str, partition: i32, start: i64, end: i64) -> S
 /// Ends what the list left open and deletes its topics and groups, for the lists that come after it.
 pub(crate) fn clean_up(world: &mut World) {
     for session in std::mem::take(&mut world.sessions) {
-        let request = FetchRequest::default().with_session_id(session).with_session_epoch(-1);
+        let request = FetchRequest::default()
+            .with_session_id(session)
+            .with_session_epoch(-1);
         world.ask_once(12, &request);
     }
     for slot in TRANSACTIONAL_FROM..PRODUCERS {
         InitProducerId::slot(slot).run(world);
     }
-    let names: Vec<TopicName> = world.existing().iter().map(|(name, _)| topic_name(name)).collect();
-    let delete = DeleteTopicsRequest::default().with_topic_names(names).with_timeout_ms(10_000);
+    let names: Vec<TopicName> = world
+        .existing()
+        .iter()
+        .map(|(name, _)| topic_name(name))
+        .collect();
+    let delete = DeleteTopicsRequest::default()
+        .with_topic_names(names)
+        .with_timeout_ms(10_000);
     world.ask(5, &delete);
+    let leave = ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(world.group(Group::Slot(MODERN_GROUP)))
+        .with_member_id(text(&world.members[MODERN_GROUP].member_id))
+        .with_member_epoch(-1);
+    world.ask(0, &leave);
     for slot in 0..GROUPS {
         let member = leave_group_request::MemberIdentity::default()
             .with_member_id(text(&world.members[slot].member_id))
@@ -118,8 +170,12 @@ pub(crate) fn clean_up(world: &mut World) {
             .with_group_id(world.group(Group::Slot(slot)))
             .with_members(vec![member]);
         world.ask(3, &leave);
-        let delete = DeleteGroupsRequest::default().with_groups_names(vec![world.group(Group::Slot(slot))]);
-        world.ask(0, &delete);
     }
+    let groups = (0..GROUPS)
+        .map(Group::Slot)
+        .chain([Group::Missing])
+        .map(|g| world.group(g));
+    let delete = DeleteGroupsRequest::default().with_groups_names(groups.collect());
+    world.ask(0, &delete);
     world.settle_metadata();
 }

@@ -2,8 +2,12 @@
 
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
-use kafka_protocol::messages::{BrokerId, FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest};
+use kafka_protocol::messages::offset_for_leader_epoch_request::{
+    OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
+use kafka_protocol::messages::{
+    BrokerId, FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest,
+};
 use kafka_protocol::protocol::Message;
 
 use crate::random::{Random, Topic};
@@ -67,7 +71,7 @@ impl Fetch {
         ]);
         let version = match session {
             Session::None => version,
-            _ => random.or(17, 15, &[7, 12, 13]),
+            _ => random.or(17, 8, &[7, 12, 13]),
         };
         let count = match session {
             Session::Next => random.of(&[0, 0, 1, 2]),
@@ -150,7 +154,11 @@ impl Operation for Fetch {
             let same = |t: &&mut FetchTopic| t.topic == topic.topic && t.topic_id == topic.topic_id;
             match topics.iter_mut().find(same) {
                 // A partition named twice has no meaning of its own: leave that to brokers' parsers.
-                Some(known) if known.partitions.iter().any(|p| p.partition == part.partition) => {}
+                Some(known)
+                    if known
+                        .partitions
+                        .iter()
+                        .any(|p| p.partition == part.partition) => {}
                 Some(known) => known.partitions.append(&mut topic.partitions),
                 None => topics.push(topic),
             }
@@ -195,6 +203,7 @@ impl Operation for Fetch {
                     world.sessions.push(answer.session_id);
                 }
                 Session::Next if answer.session_id != 0 => world.session_epoch += 1,
+                Session::Close => (world.session_id, world.session_epoch) = (0, 0),
                 _ => {}
             }
         }
@@ -222,7 +231,10 @@ impl ListOffsets {
         let version = random.version(ListOffsetsRequest::VERSIONS);
         let count = random.or(1, 20, &[0, 2, 3]);
         let part = |random: &mut Random| {
-            let (low, high) = (random.between(0, 900), random.between(-1_000_000, 1_000_000));
+            let (low, high) = (
+                random.between(0, 900),
+                random.between(-1_000_000, 1_000_000),
+            );
             let timestamp = random.weighted(&[
                 (4, Timestamp::Fixed(-1)),
                 (4, Timestamp::Fixed(-2)),

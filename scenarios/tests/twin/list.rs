@@ -6,12 +6,16 @@ use std::sync::Arc;
 use crate::configs::{AlterConfigs, DescribeConfigs};
 use crate::fetch::{Fetch, LeaderEpochEnd, ListOffsets};
 use crate::frames::{ApiVersions, OddFrame};
-use crate::groups::{DeleteGroups, Heartbeat, JoinGroup, LeaveGroup, Look, SyncGroup};
+use crate::groups::{
+    ConsumerHeartbeat, DeleteGroups, Heartbeat, JoinGroup, LeaveGroup, Look, MODERN_GROUP,
+    SyncGroup,
+};
 use crate::offsets::{CommitOffsets, DeleteOffsets, FetchOffsets};
 use crate::produce::Produce;
-use crate::random::{Group, PRODUCERS, Random, TOPICS, Topic};
+use crate::random::{GROUPS, Group, PRODUCERS, Random, TOPICS, Topic};
 use crate::topics::{
-    CreatePartitions, CreateTopics, DeleteRecords, DeleteTopics, DescribeCluster, DescribePartitions, Metadata,
+    CreatePartitions, CreateTopics, DeleteRecords, DeleteTopics, DescribeCluster,
+    DescribePartitions, Metadata,
 };
 use crate::transactions::{
     AddOffsets, AddPartitions, CommitOffsetsInTxn, DescribeProducers, DescribeTransaction, EndTxn,
@@ -34,7 +38,10 @@ pub(crate) fn list(seed: u64) -> Vec<Step> {
     for slot in 0..TOPICS - 1 {
         steps.push(Arc::new(CreateTopics::slot(slot)));
     }
-    for slot in 0..PRODUCERS - 1 {
+    for slot in 0..PRODUCERS {
+        if slot == PRODUCERS - 1 && random.chance(30) {
+            break; // one transactional id that nobody has taken yet
+        }
         steps.push(Arc::new(InitProducerId::slot(slot)));
     }
     let stage = steps.len();
@@ -95,15 +102,18 @@ fn one(random: &mut Random) -> Step {
         5 SyncGroup,
         3 Heartbeat,
         3 LeaveGroup,
+        3 ConsumerHeartbeat,
         8 Look,
         1 OddFrame,
         1 ApiVersions,
     ];
+    random.next_operation();
     random.weighted(all)(random)
 }
 
 /// A transaction as a client runs it, in one of the two styles.
 fn transaction(random: &mut Random) -> Vec<Step> {
+    random.next_operation();
     let slot = transactional(random);
     let old = random.chance(50);
     let (topic, partition) = (Topic::Slot(random.below(3)), random.of(&[0, 1]));
@@ -112,8 +122,14 @@ fn transaction(random: &mut Random) -> Vec<Step> {
         steps.push(Arc::new(AddPartitions::to(random, slot, topic, partition)));
     }
     for _ in 0..random.between(1, 3) {
-        let version = if old { random.between(3, i64::from(OLD_STYLE.0)) } else { random.of(&[12, 13]) } as i16;
-        steps.push(Arc::new(Produce::transactional(random, slot, topic, partition, version)));
+        let version = if old {
+            random.between(3, i64::from(OLD_STYLE.0))
+        } else {
+            random.of(&[12, 13])
+        } as i16;
+        steps.push(Arc::new(Produce::transactional(
+            random, slot, topic, partition, version,
+        )));
     }
     if random.chance(30) {
         let group = Group::Slot(random.below(2));
@@ -121,9 +137,15 @@ fn transaction(random: &mut Random) -> Vec<Step> {
             steps.push(Arc::new(AddOffsets::of(random, slot, group)));
         }
         let version = if old { random.between(0, 4) as i16 } else { 5 };
-        steps.push(Arc::new(CommitOffsetsInTxn::of(random, slot, group, version)));
+        steps.push(Arc::new(CommitOffsetsInTxn::of(
+            random, slot, group, version,
+        )));
     }
-    let version = if old { random.between(0, i64::from(OLD_STYLE.1)) as i16 } else { 5 };
+    let version = if old {
+        random.between(0, i64::from(OLD_STYLE.1)) as i16
+    } else {
+        5
+    };
     if random.chance(92) {
         steps.push(Arc::new(EndTxn::of(random, slot, version)));
     }
@@ -132,9 +154,31 @@ fn transaction(random: &mut Random) -> Vec<Step> {
 
 /// A member's life.
 fn membership(random: &mut Random) -> Vec<Step> {
-    let mut steps: Vec<Step> = vec![Arc::new(JoinGroup::random(random)), Arc::new(JoinGroup::random(random))];
-    steps.push(Arc::new(SyncGroup::random(random)));
-    steps.push(Arc::new(CommitOffsets::random(random)));
-    steps.push(Arc::new(Heartbeat::random(random)));
+    random.next_operation();
+    let slot = random.below(GROUPS);
+    let group = Group::Slot(slot);
+    let mut steps: Vec<Step> = Vec::new();
+    macro_rules! step {
+        ($kind:ty) => {{
+            let mut step = <$kind>::random(random);
+            step.group = group;
+            steps.push(Arc::new(step));
+        }};
+    }
+    if slot == MODERN_GROUP {
+        for _ in 0..3 {
+            step!(ConsumerHeartbeat);
+        }
+        step!(CommitOffsets);
+        return steps;
+    }
+    step!(JoinGroup);
+    step!(JoinGroup);
+    step!(SyncGroup);
+    step!(CommitOffsets);
+    step!(Heartbeat);
+    if random.chance(50) {
+        step!(LeaveGroup);
+    }
     steps
 }

@@ -6,10 +6,14 @@
 //! `world.rs` resolves them against what each cluster has handed out; `normal.rs` takes out what differs by
 //! nature. Two real clusters prove that nothing else differs by nature.
 //!
-//! `TWIN_SEEDS=7..9` chooses seeds; a failing seed is made shorter and shown with both answers.
+//! `TWIN_SEEDS=7..9` chooses seeds; a failing seed is made shorter and shown with both answers. With
+//! `TWIN_SHOW=1` all answers of the first cluster are printed.
 
 // These are programs of tests: casts of small numbers, and lines as rustfmt likes them.
-#![expect(clippy::cast_possible_truncation, reason = "numbers of a test's own making, all small")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "numbers of a test's own making, all small"
+)]
 
 mod compare;
 mod configs;
@@ -39,14 +43,22 @@ use crate::compare::{Side, compare, shrink};
 const SEEDS: Range<u64> = 1..6;
 
 /// Nothing may happen in the background that makes an answer depend on time.
-const QUIET: [(&str, &str); 2] = [
+const QUIET: [(&str, &str); 5] = [
     ("log.cleaner.backoff.ms", "86400000"),
     ("log.retention.check.interval.ms", "86400000"),
+    // A new assignment with the heartbeat that calls for it, not up to a second later.
+    ("group.consumer.min.assignment.interval.ms", "0"),
+    ("group.consumer.assignment.interval.ms", "0"),
+    ("group.consumer.assignor.offload.enable", "false"),
 ];
 
 fn seeds() -> Range<u64> {
-    let Ok(text) = env::var("TWIN_SEEDS") else { return SEEDS };
-    let range = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    let Ok(text) = env::var("TWIN_SEEDS") else {
+        return SEEDS;
+    };
+    let range = text
+        .split_once("..")
+        .and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
     range.unwrap_or_else(|| panic!("TWIN_SEEDS is {text:?}; write it as 7..9"))
 }
 
@@ -55,10 +67,17 @@ fn must_agree(sides: &[Side; 2]) {
         let start = Instant::now();
         let steps = list::list(seed);
         if let Some(difference) = compare(sides, seed, &steps) {
-            eprintln!("seed {seed} differs at operation {}; making it shorter", difference.at);
+            eprintln!(
+                "seed {seed} differs at operation {}; making it shorter",
+                difference.at
+            );
             panic!("{}", shrink(sides, difference));
         }
-        eprintln!("seed {seed}: {} operations agree after {:?}", steps.len(), start.elapsed());
+        eprintln!(
+            "seed {seed}: {} operations agree after {:?}",
+            steps.len(),
+            start.elapsed()
+        );
     }
 }
 
@@ -66,5 +85,33 @@ fn must_agree(sides: &[Side; 2]) {
 #[ignore = "checks the test itself: run it after a change of the generator or of what is normalised"]
 fn two_real_clusters_agree() {
     let clusters = ["east", "west"].map(|alias| RealCluster::start_with(alias, 1, &QUIET).unwrap());
-    must_agree(&clusters.each_ref().map(|cluster| Side { name: "real", address: cluster.bootstrap() }));
+    must_agree(&clusters.each_ref().map(|cluster| Side {
+        name: "real",
+        address: cluster.bootstrap(),
+    }));
+}
+
+#[test]
+#[ignore = "checks the test itself: run it after a change of the comparison or of shrinking"]
+fn a_broker_that_differs_is_found() {
+    let other = [&QUIET[..], &[("compression.type", "uncompressed")]].concat();
+    let sides = [
+        RealCluster::start_with("usual", 1, &QUIET),
+        RealCluster::start_with("other", 1, &other),
+    ]
+    .map(Result::unwrap);
+    let steps = list::list(1);
+    let of = |cluster: &RealCluster| Side {
+        name: "real",
+        address: cluster.bootstrap(),
+    };
+    let found =
+        compare(&sides.each_ref().map(of), 1, &steps).expect("a difference in the first answer");
+    let report = shrink(&sides.each_ref().map(of), found).to_string();
+    // CreateTopics answers with the configs; one operation is enough to see it.
+    assert!(report.contains("differ at operation 0\n"), "{report}");
+    assert!(
+        report.contains("- real:\n") && report.contains("uncompressed"),
+        "{report}"
+    );
 }

@@ -19,6 +19,8 @@ const LIST_TAKES_AT_MOST_MS: i64 = 20 * 60_000;
 const PRODUCER_BASE: i64 = 5_000_000_000;
 /// Length of a UUID as Kafka prints it at the end of a member id.
 const UUID_CHARS: usize = 36;
+/// Length of a UUID as Kafka prints it everywhere else.
+const BASE64_CHARS: usize = 22;
 /// Shortest run of digits in a message that is taken for a time.
 const TIME_DIGITS: usize = 13;
 
@@ -80,6 +82,14 @@ impl Names {
         }) as i32;
     }
 
+    /// In the newer protocol a member id that the broker chose is a topic-like id, 22 characters long.
+    fn add_broker_chosen_member(&mut self, id: &str) {
+        let known = self.members.iter().any(|known| known == id);
+        if id.len() == BASE64_CHARS && !known {
+            self.members.push(id.to_owned());
+        }
+    }
+
     fn add_member(&mut self, id: &str) {
         let known = self.members.iter().any(|known| known == id);
         if id.len() > UUID_CHARS && !known {
@@ -89,7 +99,7 @@ impl Names {
 
     fn member(&self, id: &mut StrBytes) {
         if let Some(k) = self.members.iter().position(|known| known == id.as_str()) {
-            let front = &id[..id.len() - UUID_CHARS];
+            let front = &id[..id.len().saturating_sub(UUID_CHARS)];
             *id = StrBytes::from_string(format!("{front}(member {k})"));
         }
     }
@@ -146,7 +156,11 @@ fn without_times(text: &str) -> String {
             digits.push(c);
             continue;
         }
-        out += if digits.len() >= TIME_DIGITS { "(time)" } else { &digits };
+        out += if digits.len() >= TIME_DIGITS {
+            "(time)"
+        } else {
+            &digits
+        };
         digits.clear();
         out.push(c);
     }
@@ -277,7 +291,8 @@ impl Normal for DeleteTopicsResponse {
             names.topic(&mut topic.topic_id);
             names.text(&mut topic.error_message);
         }
-        self.responses.sort_by_key(|t| (t.name.as_ref().map(|n| n.to_string()), t.topic_id));
+        self.responses
+            .sort_by_key(|t| (t.name.as_ref().map(|n| n.to_string()), t.topic_id));
     }
 }
 
@@ -298,7 +313,8 @@ impl Normal for DescribeConfigsResponse {
             names.text(&mut result.error_message);
             result.configs.sort_by_key(|c| c.name.to_string());
         }
-        self.results.sort_by_key(|r| (r.resource_type, r.resource_name.to_string()));
+        self.results
+            .sort_by_key(|r| (r.resource_type, r.resource_name.to_string()));
     }
 }
 
@@ -318,7 +334,8 @@ impl Normal for MetadataResponse {
             names.topic(&mut topic.topic_id);
             topic.partitions.sort_by_key(|p| p.partition_index);
         }
-        self.topics.sort_by_key(|t| (t.name.as_ref().map(|n| n.to_string()), t.topic_id));
+        self.topics
+            .sort_by_key(|t| (t.name.as_ref().map(|n| n.to_string()), t.topic_id));
     }
 }
 
@@ -368,11 +385,16 @@ impl Normal for InitProducerIdResponse {
 impl Normal for AddPartitionsToTxnResponse {
     fn normalise(&mut self, _: &mut Names) {
         self.throttle_time_ms = 0;
-        let topics = self.results_by_transaction.iter_mut().map(|t| &mut t.topic_results);
+        let topics = self
+            .results_by_transaction
+            .iter_mut()
+            .map(|t| &mut t.topic_results);
         for topics in topics.chain([&mut self.results_by_topic_v3_and_below]) {
             topics.sort_by_key(|t| t.name.to_string());
             for topic in topics {
-                topic.results_by_partition.sort_by_key(|p| p.partition_index);
+                topic
+                    .results_by_partition
+                    .sort_by_key(|p| p.partition_index);
             }
         }
     }
@@ -428,11 +450,13 @@ impl Normal for ListTransactionsResponse {
     fn normalise(&mut self, names: &mut Names) {
         self.throttle_time_ms = 0;
         let prefix = names.prefix.as_str();
-        self.transaction_states.retain(|t| t.transactional_id.starts_with(prefix));
+        self.transaction_states
+            .retain(|t| t.transactional_id.starts_with(prefix));
         for state in &mut self.transaction_states {
             names.pid(&mut state.producer_id);
         }
-        self.transaction_states.sort_by_key(|t| t.transactional_id.to_string());
+        self.transaction_states
+            .sort_by_key(|t| t.transactional_id.to_string());
     }
 }
 
@@ -525,7 +549,39 @@ impl Normal for ConsumerGroupDescribeResponse {
         self.throttle_time_ms = 0;
         for group in &mut self.groups {
             names.text(&mut group.error_message);
+            for member in &mut group.members {
+                names.member(&mut member.member_id);
+                for assignment in [&mut member.assignment, &mut member.target_assignment] {
+                    for topic in &mut assignment.topic_partitions {
+                        names.topic(&mut topic.topic_id);
+                        topic.partitions.sort_unstable();
+                    }
+                    assignment.topic_partitions.sort_by_key(|t| t.topic_id);
+                }
+            }
         }
         self.groups.sort_by_key(|g| g.group_id.to_string());
+    }
+}
+
+impl Normal for ConsumerGroupHeartbeatResponse {
+    fn normalise(&mut self, names: &mut Names) {
+        self.throttle_time_ms = 0;
+        if let Some(id) = &mut self.member_id {
+            names.add_broker_chosen_member(id);
+            names.member(id);
+        }
+        names.text(&mut self.error_message);
+        for topic in self
+            .assignment
+            .iter_mut()
+            .flat_map(|a| &mut a.topic_partitions)
+        {
+            names.topic(&mut topic.topic_id);
+            topic.partitions.sort_unstable();
+        }
+        if let Some(assignment) = &mut self.assignment {
+            assignment.topic_partitions.sort_by_key(|t| t.topic_id);
+        }
     }
 }

@@ -1,7 +1,11 @@
 //! Committed offsets, without and with membership (docs/spec/real-kafka.md 8).
 
-use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::offset_delete_request::{
+    OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
+};
 use kafka_protocol::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
@@ -27,7 +31,7 @@ enum Committer {
 #[derive(Clone, Debug)]
 pub(crate) struct CommitOffsets {
     version: i16,
-    group: Group,
+    pub(crate) group: Group,
     committer: Committer,
     /// Topic, partition, offset, leader epoch, bytes of metadata.
     parts: Vec<(Topic, i32, i64, i32, usize)>,
@@ -79,25 +83,30 @@ impl Operation for CommitOffsets {
             match topics.iter_mut().find(|t| t.name == name) {
                 Some(known) => known.partitions.push(partition),
                 None => topics.push(
-                    OffsetCommitRequestTopic::default().with_name(name).with_partitions(vec![partition]),
+                    OffsetCommitRequestTopic::default()
+                        .with_name(name)
+                        .with_partitions(vec![partition]),
                 ),
             }
         }
-        let mut request =
-            OffsetCommitRequest::default().with_group_id(world.group(self.group)).with_topics(topics);
+        let mut request = OffsetCommitRequest::default()
+            .with_group_id(world.group(self.group))
+            .with_topics(topics);
         let own = match self.group {
             Group::Slot(slot) => Some(&world.members[slot]),
             _ => None,
         };
         (request.generation_id_or_member_epoch, request.member_id) = match self.committer {
             Committer::Simple => (-1, text("")),
-            Committer::Member(more) => {
-                (own.map_or(0, |m| m.generation) + more, own.map_or(text(""), |m| text(&m.member_id)))
-            }
+            Committer::Member(more) => (
+                own.map_or(0, |m| m.generation) + more,
+                own.map_or(text(""), |m| text(&m.member_id)),
+            ),
             Committer::Stranger(generation) => (generation, text("stranger")),
             Committer::Nameless(generation) => (generation, text("")),
         };
-        if let (Committer::Member(_), Some(instance)) = (self.committer, own.and_then(|m| m.instance))
+        if let (Committer::Member(_), Some(instance)) =
+            (self.committer, own.and_then(|m| m.instance))
             && self.version >= 7
         {
             request.group_instance_id = Some(text(instance));
@@ -117,13 +126,25 @@ pub(crate) struct FetchOffsets {
 impl FetchOffsets {
     pub(crate) fn random(random: &mut Random) -> Self {
         let version = random.version(OffsetFetchRequest::VERSIONS);
-        let groups = if version >= 8 { random.or(1, 30, &[0, 2, 3]) } else { 1 };
+        let groups = if version >= 8 {
+            random.or(1, 30, &[0, 2, 3])
+        } else {
+            1
+        };
         let topics = random.or(1, 30, &[0, 2]);
-        let topics = Some((0..topics).map(|_| (random.topic(), random.partition())).collect());
+        let topics = Some(
+            (0..topics)
+                .map(|_| (random.topic(), random.partition()))
+                .collect(),
+        );
         Self {
             version,
             groups: (0..groups).map(|_| random.group()).collect(),
-            topics: if version >= 2 && random.chance(40) { None } else { topics },
+            topics: if version >= 2 && random.chance(40) {
+                None
+            } else {
+                topics
+            },
             // "Unstable" is for ever while a transaction stays open, so that is asked for its own sake only.
             stable: version >= 7 && random.chance(30),
         }
@@ -132,7 +153,8 @@ impl FetchOffsets {
 
 impl Operation for FetchOffsets {
     fn run(&self, world: &mut World) -> String {
-        let mut topics: Option<Vec<(TopicName, Vec<i32>)>> = self.topics.as_ref().map(|_| Vec::new());
+        let mut topics: Option<Vec<(TopicName, Vec<i32>)>> =
+            self.topics.as_ref().map(|_| Vec::new());
         for (topic, partition) in self.topics.iter().flatten() {
             let name = topic_name(&world.topic(*topic));
             let Some(topics) = &mut topics else { continue };
@@ -146,17 +168,24 @@ impl Operation for FetchOffsets {
             request.require_stable = self.stable;
         }
         if self.version < 8 {
-            request.group_id = self.groups.first().map_or_else(GroupId::default, |g| world.group(*g));
+            request.group_id = self
+                .groups
+                .first()
+                .map_or_else(GroupId::default, |g| world.group(*g));
             request.topics = topics.map(|topics| {
                 let topic = |(name, partitions)| {
-                    OffsetFetchRequestTopic::default().with_name(name).with_partition_indexes(partitions)
+                    OffsetFetchRequestTopic::default()
+                        .with_name(name)
+                        .with_partition_indexes(partitions)
                 };
                 topics.into_iter().map(topic).collect()
             });
         } else {
             let topics: Option<Vec<_>> = topics.map(|topics| {
                 let topic = |(name, partitions)| {
-                    OffsetFetchRequestTopics::default().with_name(name).with_partition_indexes(partitions)
+                    OffsetFetchRequestTopics::default()
+                        .with_name(name)
+                        .with_partition_indexes(partitions)
                 };
                 topics.into_iter().map(topic).collect()
             });
@@ -182,7 +211,9 @@ impl DeleteOffsets {
         let count = random.or(1, 20, &[0, 2]);
         Self {
             group: random.group(),
-            parts: (0..count).map(|_| (random.topic(), random.partition())).collect(),
+            parts: (0..count)
+                .map(|_| (random.topic(), random.partition()))
+                .collect(),
         }
     }
 }
@@ -192,15 +223,20 @@ impl Operation for DeleteOffsets {
         let mut topics: Vec<OffsetDeleteRequestTopic> = Vec::new();
         for (topic, partition) in &self.parts {
             let name = topic_name(&world.topic(*topic));
-            let partition = OffsetDeleteRequestPartition::default().with_partition_index(*partition);
+            let partition =
+                OffsetDeleteRequestPartition::default().with_partition_index(*partition);
             match topics.iter_mut().find(|t| t.name == name) {
                 Some(known) => known.partitions.push(partition),
                 None => topics.push(
-                    OffsetDeleteRequestTopic::default().with_name(name).with_partitions(vec![partition]),
+                    OffsetDeleteRequestTopic::default()
+                        .with_name(name)
+                        .with_partitions(vec![partition]),
                 ),
             }
         }
-        let request = OffsetDeleteRequest::default().with_group_id(world.group(self.group)).with_topics(topics);
+        let request = OffsetDeleteRequest::default()
+            .with_group_id(world.group(self.group))
+            .with_topics(topics);
         world.ask(0, &request).1
     }
 }

@@ -57,7 +57,13 @@ pub(crate) struct Produce {
     pub(crate) parts: Vec<Part>,
 }
 
-const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+const CODECS: [Codec; 5] = [
+    Codec::None,
+    Codec::Gzip,
+    Codec::Snappy,
+    Codec::Lz4,
+    Codec::Zstd,
+];
 
 impl Produce {
     pub(crate) fn random(random: &mut Random) -> Self {
@@ -80,14 +86,24 @@ impl Produce {
     }
 
     /// A batch of the open transaction of `slot`.
-    pub(crate) fn transactional(random: &mut Random, slot: usize, topic: Topic, partition: i32, version: i16) -> Self {
+    pub(crate) fn transactional(
+        random: &mut Random,
+        slot: usize,
+        topic: Topic,
+        partition: i32,
+        version: i16,
+    ) -> Self {
         let mut part = Part::random(random);
         part.batch.transactional = true;
         part.batch.oddity = random.or(Oddity::None, 5, &[Oddity::Count(1), Oddity::WrongCrc]);
         part.batch.times = Times::Rising(random.between(0, 50));
         (part.topic, part.partition, part.who) = (topic, partition, Who::Slot(slot));
         part.epoch = random.or(Epoch::Own(0), 5, &[Epoch::Own(1), Epoch::Own(-1)]);
-        part.sequence = random.or(Sequence::Next(0), 10, &[Sequence::Next(1), Sequence::Repeat(0), Sequence::Fixed(0)]);
+        part.sequence = random.or(
+            Sequence::Next(0),
+            10,
+            &[Sequence::Next(1), Sequence::Repeat(0), Sequence::Fixed(0)],
+        );
         Self {
             version,
             acks: -1,
@@ -113,7 +129,16 @@ impl Part {
                 random.or(Sequence::Fixed(-1), 2, &[Sequence::Fixed(0)]),
             ),
             Who::Slot(_) => (
-                random.or(Epoch::Own(0), 12, &[Epoch::Own(1), Epoch::Own(1), Epoch::Own(-1), Epoch::Fixed(-1)]),
+                random.or(
+                    Epoch::Own(0),
+                    12,
+                    &[
+                        Epoch::Own(1),
+                        Epoch::Own(1),
+                        Epoch::Own(-1),
+                        Epoch::Fixed(-1),
+                    ],
+                ),
                 random.or(
                     Sequence::Next(0),
                     25,
@@ -151,7 +176,7 @@ fn batch(random: &mut Random) -> BatchSpec {
     let records = random.or(few, 20, &[1, 20, 50]);
     let rising = random.between(0, 900);
     BatchSpec {
-        codec: random.or(Codec::None, 50, &CODECS),
+        codec: random.of(&CODECS),
         records,
         value_bytes: random.or(20, 15, &[0, 1, 300, 3_000]),
         null_keys: random.or(0, 15, &[1, 2]),
@@ -171,8 +196,12 @@ fn batch(random: &mut Random) -> BatchSpec {
                 Times::LastAt(59 * 60_000),
             ],
         ),
-        transactional: random.chance(2),
-        oddity: if random.chance(30) { oddity(random) } else { Oddity::None },
+        transactional: random.odd(2),
+        oddity: if random.odd(25) {
+            oddity(random)
+        } else {
+            Oddity::None
+        },
         salt: random.below(1_000_000) as u32,
     }
 }
@@ -249,14 +278,17 @@ impl Operation for Produce {
             let (bytes, body) = build(&spec, producer, world.names.start_ms);
             world.names.sent.insert(body);
             sent.push((part, at, producer, spec.records));
-            let data = PartitionProduceData::default().with_index(part.partition).with_records(Some(bytes));
+            let data = PartitionProduceData::default()
+                .with_index(part.partition)
+                .with_records(Some(bytes));
             let mut topic = TopicProduceData::default().with_partition_data(vec![data]);
             if self.version >= 13 {
                 topic.topic_id = world.topic_id(part.topic);
             } else {
                 topic.name = topic_name(&name);
             }
-            let same = |t: &&mut TopicProduceData| t.name == topic.name && t.topic_id == topic.topic_id;
+            let same =
+                |t: &&mut TopicProduceData| t.name == topic.name && t.topic_id == topic.topic_id;
             match topics.iter_mut().find(same) {
                 Some(known) => known.partition_data.append(&mut topic.partition_data),
                 None => topics.push(topic),
@@ -265,20 +297,32 @@ impl Operation for Produce {
         let request = ProduceRequest::default()
             .with_acks(self.acks)
             .with_timeout_ms(5_000)
-            .with_transactional_id(self.transactional_id.map(|slot| world.transactional_id(slot)))
+            .with_transactional_id(
+                self.transactional_id
+                    .map(|slot| world.transactional_id(slot)),
+            )
             .with_topic_data(topics);
         let (answer, text) = world.ask(self.version, &request);
         for topic in answer.into_iter().flat_map(|a| a.responses) {
-            for partition in topic.partition_responses.iter().filter(|p| p.error_code == 0) {
+            for partition in topic
+                .partition_responses
+                .iter()
+                .filter(|p| p.error_code == 0)
+            {
                 let here = |(part, at, ..): &&(&Part, (String, i32), Producer, usize)| {
                     at.1 == partition.index
-                        && (topic.name.as_str() == at.0 || world.topic_id(part.topic) == topic.topic_id)
+                        && (topic.name.as_str() == at.0
+                            || world.topic_id(part.topic) == topic.topic_id)
                 };
-                let Some((part, at, producer, count)) = sent.iter().find(here) else { continue };
+                let Some((part, at, producer, count)) = sent.iter().find(here) else {
+                    continue;
+                };
                 let end = world.ends.entry(at.clone()).or_default();
                 *end = (*end).max(partition.base_offset + *count as i64);
                 let Who::Slot(slot) = part.who else { continue };
-                let Some(state) = world.producers.get_mut(slot) else { continue };
+                let Some(state) = world.producers.get_mut(slot) else {
+                    continue;
+                };
                 if producer.epoch >= 0 {
                     state.restart(producer.id, producer.epoch);
                 }
@@ -286,7 +330,11 @@ impl Operation for Produce {
                     let next = producer.sequence.wrapping_add(*count as i32);
                     let next = if next < 0 { next & i32::MAX } else { next };
                     state.next.insert(at.clone(), next);
-                    state.history.entry(at.clone()).or_default().push((producer.sequence, *count));
+                    state
+                        .history
+                        .entry(at.clone())
+                        .or_default()
+                        .push((producer.sequence, *count));
                 }
             }
         }
@@ -311,7 +359,9 @@ fn resolve(world: &World, part: &Part, at: &(String, i32), spec: &mut BatchSpec)
         Sequence::Fixed(sequence) => sequence,
         Sequence::Next(more) => next + more,
         Sequence::Repeat(back) => {
-            let history = own.and_then(|p| p.history.get(at)).map_or(&[][..], Vec::as_slice);
+            let history = own
+                .and_then(|p| p.history.get(at))
+                .map_or(&[][..], Vec::as_slice);
             match history.iter().rev().nth(back) {
                 Some((sequence, count)) => {
                     spec.records = *count;
@@ -321,5 +371,9 @@ fn resolve(world: &World, part: &Part, at: &(String, i32), spec: &mut BatchSpec)
             }
         }
     };
-    Producer { id, epoch, sequence }
+    Producer {
+        id,
+        epoch,
+        sequence,
+    }
 }

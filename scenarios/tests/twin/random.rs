@@ -36,33 +36,58 @@ pub(crate) enum Group {
     Empty,
 }
 
+/// Of a hundred operations, so many have several things wrong at once: then it shows which of them wins.
+const VERY_ODD_PERCENT: u32 = 12;
+/// How much likelier odd choices are in those.
+const VERY_ODD_FACTOR: u32 = 6;
+
 /// Seeded choices.
-pub(crate) struct Random(StdRng);
+pub(crate) struct Random {
+    dice: StdRng,
+    /// The chance of odd choices is multiplied by this.
+    oddness: u32,
+}
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(StdRng::seed_from_u64(seed))
+        Self {
+            dice: StdRng::seed_from_u64(seed),
+            oddness: 1,
+        }
+    }
+
+    /// Called before every operation: decides how odd it is going to be.
+    pub(crate) fn next_operation(&mut self) {
+        self.oddness = 1;
+        if self.chance(VERY_ODD_PERCENT) {
+            self.oddness = VERY_ODD_FACTOR;
+        }
+    }
+
+    /// True in `percent` of all cases, more often in a very odd operation.
+    pub(crate) fn odd(&mut self, percent: u32) -> bool {
+        self.chance(percent * self.oddness)
     }
 
     pub(crate) fn chance(&mut self, percent: u32) -> bool {
-        self.0.random_range(0..100) < percent
+        self.dice.random_range(0..100) < percent
     }
 
     pub(crate) fn below(&mut self, end: usize) -> usize {
-        self.0.random_range(0..end)
+        self.dice.random_range(0..end)
     }
 
     pub(crate) fn between(&mut self, first: i64, last: i64) -> i64 {
-        self.0.random_range(first..=last)
+        self.dice.random_range(first..=last)
     }
 
     pub(crate) fn of<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.below(all.len())]
     }
 
-    /// `usual`, but in `percent` of all cases one of `odd`.
+    /// `usual`, but in `percent` of all cases one of `odd`; more often in a very odd operation.
     pub(crate) fn or<T: Copy>(&mut self, usual: T, percent: u32, odd: &[T]) -> T {
-        if self.chance(percent) {
+        if self.odd(percent) {
             self.of(odd)
         } else {
             usual
@@ -71,7 +96,9 @@ impl Random {
 
     /// A choice by weight.
     pub(crate) fn weighted<T: Copy>(&mut self, all: &[(u32, T)]) -> T {
-        let mut at = self.0.random_range(0..all.iter().map(|(weight, _)| weight).sum());
+        let mut at = self
+            .dice
+            .random_range(0..all.iter().map(|(weight, _)| weight).sum());
         for (weight, value) in all {
             if at < *weight {
                 return *value;
@@ -85,14 +112,14 @@ impl Random {
     pub(crate) fn version(&mut self, all: VersionRange) -> i16 {
         match self.chance(30) {
             true => all.max,
-            false => self.0.random_range(all.min..=all.max),
+            false => self.dice.random_range(all.min..=all.max),
         }
     }
 
     pub(crate) fn topic(&mut self) -> Topic {
         let slot = self.below(TOPICS);
         // The first, plain topic gets most, so that its log grows.
-        let slot = self.or(slot, 40, &[0]);
+        let slot = if self.chance(40) { 0 } else { slot };
         self.or(Topic::Slot(slot), 6, &[Topic::Missing, Topic::Old(slot)])
     }
 

@@ -146,21 +146,58 @@ pub(crate) fn build(spec: &BatchSpec, producer: Producer, start_ms: i64) -> (Byt
     let mut checked = Vec::new();
     checked.put_i16(attributes);
     checked.put_i32(last_delta);
-    checked.put_i64(time(0) + if let Oddity::BaseTimestamp(more) = oddity { more } else { 0 });
-    checked.put_i64(largest + if let Oddity::MaxTimestamp(more) = oddity { more } else { 0 });
+    checked.put_i64(
+        time(0)
+            + if let Oddity::BaseTimestamp(more) = oddity {
+                more
+            } else {
+                0
+            },
+    );
+    checked.put_i64(
+        largest
+            + if let Oddity::MaxTimestamp(more) = oddity {
+                more
+            } else {
+                0
+            },
+    );
     checked.put_i64(producer.id);
     checked.put_i16(producer.epoch);
     checked.put_i32(producer.sequence);
     checked.put_i32(stated);
     checked.extend_from_slice(&body);
     let mut out = Vec::new();
-    out.put_i64(if let Oddity::BaseOffset(at) = oddity { at } else { 0 });
+    out.put_i64(if let Oddity::BaseOffset(at) = oddity {
+        at
+    } else {
+        0
+    });
     let length = checked.len() as i32 + 9;
-    out.put_i32(length + if let Oddity::Length(more) = oddity { more } else { 0 });
-    out.put_i32(if let Oddity::LeaderEpoch(epoch) = oddity { epoch } else { -1 });
-    out.put_u8(if let Oddity::Magic(magic) = oddity { magic } else { 2 });
+    out.put_i32(
+        length
+            + if let Oddity::Length(more) = oddity {
+                more
+            } else {
+                0
+            },
+    );
+    out.put_i32(if let Oddity::LeaderEpoch(epoch) = oddity {
+        epoch
+    } else {
+        -1
+    });
+    out.put_u8(if let Oddity::Magic(magic) = oddity {
+        magic
+    } else {
+        2
+    });
     let crc = crc32_iscsi(&checked);
-    out.put_u32(if oddity == Oddity::WrongCrc { !crc } else { crc });
+    out.put_u32(if oddity == Oddity::WrongCrc {
+        !crc
+    } else {
+        crc
+    });
     out.extend_from_slice(&checked);
     match oddity {
         Oddity::TwoBatches => out.extend_from_within(..),
@@ -183,12 +220,19 @@ fn put_record(out: &mut Vec<u8>, spec: &BatchSpec, k: usize, time_delta: i64, of
     put_varint(&mut record, offset_delta);
     let nth = |n: usize| n != 0 && k % n == n - 1;
     let key = format!("key-{}-{k}", spec.salt);
-    put_bytes(&mut record, (!nth(spec.null_keys)).then_some(key.as_bytes()));
+    put_bytes(
+        &mut record,
+        (!nth(spec.null_keys)).then_some(key.as_bytes()),
+    );
     let bytes = match spec.oddity {
         Oddity::Large(bytes) if first => bytes,
         _ => spec.value_bytes,
     };
-    let value: Vec<u8> = format!("value {} {k} ", spec.salt).bytes().cycle().take(bytes).collect();
+    let value: Vec<u8> = format!("value {} {k} ", spec.salt)
+        .bytes()
+        .cycle()
+        .take(bytes)
+        .collect();
     put_bytes(&mut record, (!nth(spec.null_values)).then_some(&value));
     match spec.oddity {
         Oddity::HeaderCount(count) if first => put_varint(&mut record, count),
@@ -250,7 +294,10 @@ pub(crate) fn describe(records: &Bytes, names: &Names) -> Vec<String> {
             Ok(plain) => format!("{} bytes, crc {:08x}", plain.len(), crc32_iscsi(&plain)),
             Err(e) => format!("{e}, {:?}", batch.body),
         };
-        let (base_ms, max_ms) = (names.time(h.base_timestamp_ms()), names.time(h.max_timestamp_ms()));
+        let (base_ms, max_ms) = (
+            names.time(h.base_timestamp_ms()),
+            names.time(h.max_timestamp_ms()),
+        );
         lines.push(format!(
             "  {}..={} count {} attributes {:#06x} leader epoch {} times {base_ms} {max_ms}{} \
              producer {} epoch {} sequence {} body {body}, {}, crc {}",
@@ -259,12 +306,24 @@ pub(crate) fn describe(records: &Bytes, names: &Names) -> Vec<String> {
             h.count(),
             h.attributes(),
             h.leader_epoch(),
-            if max_ms == BROKER_TIME { " (broker's)" } else { "" },
+            if max_ms == BROKER_TIME {
+                " (broker's)"
+            } else {
+                ""
+            },
             names.pid_number(h.producer_id()),
             h.producer_epoch(),
             h.base_sequence(),
-            if names.sent.contains(&batch.body) { "as sent" } else { "rebuilt" },
-            if batch.crc_is_valid() { "right" } else { "wrong" },
+            if names.sent.contains(&batch.body) {
+                "as sent"
+            } else {
+                "rebuilt"
+            },
+            if batch.crc_is_valid() {
+                "right"
+            } else {
+                "wrong"
+            },
         ));
     }
     if all.cut_off_bytes() > 0 {

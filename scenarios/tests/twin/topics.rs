@@ -1,10 +1,14 @@
 //! Topics: create, delete, create again, grow, cut, look at.
 
-use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
+use kafka_protocol::messages::create_partitions_request::{
+    CreatePartitionsAssignment, CreatePartitionsTopic,
+};
 use kafka_protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
-use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+use kafka_protocol::messages::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsTopic,
+};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -24,7 +28,10 @@ const KINDS: [&[Config]; TOPICS] = [
     &[("message.timestamp.type", Some("LogAppendTime"))],
     &[("max.message.bytes", Some("1200"))],
     &[("compression.type", Some("gzip"))],
-    &[("message.timestamp.before.max.ms", Some("86400000")), ("min.insync.replicas", Some("1"))],
+    &[
+        ("message.timestamp.before.max.ms", Some("86400000")),
+        ("min.insync.replicas", Some("1")),
+    ],
 ];
 
 const ODD_CONFIGS: [&[Config]; 9] = [
@@ -35,8 +42,14 @@ const ODD_CONFIGS: [&[Config]; 9] = [
     &[("segment.bytes", Some("1000"))],
     &[("cleanup.policy", Some("shred"))],
     &[("cleanup.policy", Some("compact,delete"))],
-    &[("retention.ms", Some("99999999999")), ("retention.ms", Some("99999999998"))],
-    &[("min.insync.replicas", Some("0")), ("no.such.key", Some("1"))],
+    &[
+        ("retention.ms", Some("99999999999")),
+        ("retention.ms", Some("99999999998")),
+    ],
+    &[
+        ("min.insync.replicas", Some("0")),
+        ("no.such.key", Some("1")),
+    ],
 ];
 
 const ODD_NAMES: [Topic; 11] = [
@@ -94,8 +107,16 @@ impl CreateTopics {
             let slot = random.below(TOPICS);
             let odd_name = random.of(&ODD_NAMES);
             let odd_configs = random.of(&ODD_CONFIGS);
-            let (partitions, replication_factor) =
-                random.weighted(&[(10, (2, 1)), (3, (-1, -1)), (1, (0, 1)), (1, (-2, 1)), (1, (1, 0)), (1, (1, 2)), (1, (1, -2)), (1, (0, 0))]);
+            let (partitions, replication_factor) = random.weighted(&[
+                (10, (2, 1)),
+                (3, (-1, -1)),
+                (1, (0, 1)),
+                (1, (-2, 1)),
+                (1, (1, 0)),
+                (1, (1, 2)),
+                (1, (1, -2)),
+                (1, (0, 0)),
+            ]);
             let mut topic = NewTopic {
                 topic: random.or(Topic::Slot(slot), 30, &[odd_name]),
                 partitions,
@@ -139,7 +160,9 @@ impl Operation for CreateTopics {
     fn run(&self, world: &mut World) -> String {
         let topic = |new: &NewTopic| {
             let config = |(name, value): &Config| {
-                CreatableTopicConfig::default().with_name(text(name)).with_value(value.map(text))
+                CreatableTopicConfig::default()
+                    .with_name(text(name))
+                    .with_value(value.map(text))
             };
             let assignment = |(index, brokers): &(i32, Vec<i32>)| {
                 CreatableReplicaAssignment::default()
@@ -177,7 +200,16 @@ impl DeleteTopics {
     pub(crate) fn random(random: &mut Random) -> Self {
         let version = random.version(DeleteTopicsRequest::VERSIONS);
         let slot = Topic::Slot(random.below(TOPICS));
-        let mut topics = vec![random.or(slot, 25, &[Topic::Missing, Topic::Named(""), Topic::Named("a b"), Topic::Suffix(".x_y")])];
+        let mut topics = vec![random.or(
+            slot,
+            25,
+            &[
+                Topic::Missing,
+                Topic::Named(""),
+                Topic::Named("a b"),
+                Topic::Suffix(".x_y"),
+            ],
+        )];
         if random.chance(15) {
             topics.push(topics[0]);
         }
@@ -198,7 +230,8 @@ impl Operation for DeleteTopics {
             request.topic_names = names.collect();
         } else {
             let topic = |(topic, name): (&Topic, TopicName)| {
-                let mut state = DeleteTopicState::default().with_name((!self.by_id || self.both).then_some(name));
+                let mut state = DeleteTopicState::default()
+                    .with_name((!self.by_id || self.both).then_some(name));
                 if self.by_id || self.both {
                     state.topic_id = world.topic_id(*topic);
                 }
@@ -247,9 +280,13 @@ impl CreatePartitions {
 impl Operation for CreatePartitions {
     fn run(&self, world: &mut World) -> String {
         let assignment = |brokers: &Vec<i32>| {
-            CreatePartitionsAssignment::default().with_broker_ids(brokers.iter().copied().map(BrokerId).collect())
+            CreatePartitionsAssignment::default()
+                .with_broker_ids(brokers.iter().copied().map(BrokerId).collect())
         };
-        let assignments = self.assignments.as_ref().map(|all| all.iter().map(assignment).collect());
+        let assignments = self
+            .assignments
+            .as_ref()
+            .map(|all| all.iter().map(assignment).collect());
         let topic = CreatePartitionsTopic::default()
             .with_name(topic_name(&world.topic(self.topic)))
             .with_count(self.count)
@@ -279,7 +316,14 @@ impl DeleteRecords {
             version: random.version(DeleteRecordsRequest::VERSIONS),
             topic: random.topic(),
             partition: random.partition(),
-            offset: random.of(&[From::At(low), From::At(low), From::End(back), From::At(-1), From::At(-2), From::At(9_999)]),
+            offset: random.of(&[
+                From::At(low),
+                From::At(low),
+                From::End(back),
+                From::At(-1),
+                From::At(-2),
+                From::At(9_999),
+            ]),
         }
     }
 }
@@ -289,12 +333,24 @@ impl Operation for DeleteRecords {
         let name = world.topic(self.topic);
         let offset = match self.offset {
             From::At(offset) => offset,
-            From::End(more) => world.ends.get(&(name.clone(), self.partition)).copied().unwrap_or(0) + more,
+            From::End(more) => {
+                world
+                    .ends
+                    .get(&(name.clone(), self.partition))
+                    .copied()
+                    .unwrap_or(0)
+                    + more
+            }
         };
-        let partition =
-            DeleteRecordsPartition::default().with_partition_index(self.partition).with_offset(offset);
-        let topic = DeleteRecordsTopic::default().with_name(topic_name(&name)).with_partitions(vec![partition]);
-        let request = DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000);
+        let partition = DeleteRecordsPartition::default()
+            .with_partition_index(self.partition)
+            .with_offset(offset);
+        let topic = DeleteRecordsTopic::default()
+            .with_name(topic_name(&name))
+            .with_partitions(vec![partition]);
+        let request = DeleteRecordsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(5_000);
         world.ask(self.version, &request).1
     }
 }
@@ -330,15 +386,21 @@ impl Metadata {
 impl Operation for Metadata {
     fn run(&self, world: &mut World) -> String {
         let topic = |topic: &Topic| {
-            let mut asked = MetadataRequestTopic::default().with_name(Some(topic_name(&world.topic(*topic))));
+            let mut asked =
+                MetadataRequestTopic::default().with_name(Some(topic_name(&world.topic(*topic))));
             if self.by_id {
                 asked.name = None;
                 asked.topic_id = world.topic_id(*topic);
             }
             asked
         };
-        let topics = self.topics.as_ref().map(|topics| topics.iter().map(topic).collect());
-        let mut request = MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(self.version < 4);
+        let topics = self
+            .topics
+            .as_ref()
+            .map(|topics| topics.iter().map(topic).collect());
+        let mut request = MetadataRequest::default()
+            .with_topics(topics)
+            .with_allow_auto_topic_creation(self.version < 4);
         if self.version >= 8 {
             request.include_topic_authorized_operations = self.operations;
             request.include_cluster_authorized_operations = self.operations && self.version <= 10;
@@ -368,9 +430,12 @@ impl DescribePartitions {
 
 impl Operation for DescribePartitions {
     fn run(&self, world: &mut World) -> String {
-        let topic = |topic: &Topic| TopicRequest::default().with_name(topic_name(&world.topic(*topic)));
+        let topic =
+            |topic: &Topic| TopicRequest::default().with_name(topic_name(&world.topic(*topic)));
         let cursor = self.cursor.map(|(topic, partition)| {
-            Cursor::default().with_topic_name(topic_name(&world.topic(topic))).with_partition_index(partition)
+            Cursor::default()
+                .with_topic_name(topic_name(&world.topic(topic)))
+                .with_partition_index(partition)
         });
         let request = DescribeTopicPartitionsRequest::default()
             .with_topics(self.topics.iter().map(topic).collect())
@@ -399,8 +464,8 @@ impl DescribeCluster {
 
 impl Operation for DescribeCluster {
     fn run(&self, world: &mut World) -> String {
-        let mut request =
-            DescribeClusterRequest::default().with_include_cluster_authorized_operations(self.operations);
+        let mut request = DescribeClusterRequest::default()
+            .with_include_cluster_authorized_operations(self.operations);
         if self.version >= 1 {
             request.endpoint_type = self.endpoint_type;
         }

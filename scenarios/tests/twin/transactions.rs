@@ -73,8 +73,16 @@ impl InitProducerId {
             slot,
             with_id: slot >= TRANSACTIONAL_FROM || random.chance(5),
             empty_id: random.chance(3),
-            pid: if named { Pid::random(random, 15) } else { Pid::None },
-            epoch: if named { random.or(Some(0), 20, &[Some(1), Some(-1), Some(-2), None]) } else { None },
+            pid: if named {
+                Pid::random(random, 15)
+            } else {
+                Pid::None
+            },
+            epoch: if named {
+                random.or(Some(0), 20, &[Some(1), Some(-1), Some(-2), None])
+            } else {
+                None
+            },
             timeout_ms: random.or(600_000, 8, &[0, -1, 1_000_000_000]),
         }
     }
@@ -141,13 +149,19 @@ impl Operation for AddPartitions {
             let name = topic_name(&world.topic(*topic));
             match topics.iter_mut().find(|t| t.name == name) {
                 Some(known) => known.partitions.push(*partition),
-                None => topics.push(AddPartitionsToTxnTopic::default().with_name(name).with_partitions(vec![*partition])),
+                None => topics.push(
+                    AddPartitionsToTxnTopic::default()
+                        .with_name(name)
+                        .with_partitions(vec![*partition]),
+                ),
             }
         }
         let request = AddPartitionsToTxnRequest::default()
             .with_v3_and_below_transactional_id(world.transactional_id(self.slot))
             .with_v3_and_below_producer_id(self.pid.of(world, self.slot))
-            .with_v3_and_below_producer_epoch(world.producers[self.slot].epoch.saturating_add(self.epoch))
+            .with_v3_and_below_producer_epoch(
+                world.producers[self.slot].epoch.saturating_add(self.epoch),
+            )
             .with_v3_and_below_topics(topics);
         world.ask(self.version, &request).1
     }
@@ -164,7 +178,10 @@ pub(crate) struct EndTxn {
 
 impl EndTxn {
     pub(crate) fn random(random: &mut Random) -> Self {
-        let (slot, version) = (transactional(random), random.version(EndTxnRequest::VERSIONS));
+        let (slot, version) = (
+            transactional(random),
+            random.version(EndTxnRequest::VERSIONS),
+        );
         Self::of(random, slot, version)
     }
 
@@ -301,7 +318,9 @@ pub(crate) struct DescribeProducers {
 
 impl DescribeProducers {
     pub(crate) fn random(random: &mut Random) -> Self {
-        Self { parts: vec![(random.topic(), random.partition())] }
+        Self {
+            parts: vec![(random.topic(), random.partition())],
+        }
     }
 }
 
@@ -312,7 +331,8 @@ impl Operation for DescribeProducers {
                 .with_name(topic_name(&world.topic(*topic)))
                 .with_partition_indexes(vec![*partition])
         };
-        let request = DescribeProducersRequest::default().with_topics(self.parts.iter().map(topic).collect());
+        let request =
+            DescribeProducersRequest::default().with_topics(self.parts.iter().map(topic).collect());
         world.ask(0, &request).1
     }
 }
@@ -326,14 +346,21 @@ pub(crate) struct DescribeTransaction {
 impl DescribeTransaction {
     pub(crate) fn random(random: &mut Random) -> Self {
         let slot = transactional(random);
-        Self { slot: random.or(slot, 10, &[77]) }
+        Self {
+            slot: random.or(slot, 10, &[77]),
+        }
     }
 }
 
 impl Operation for DescribeTransaction {
     fn run(&self, world: &mut World) -> String {
         let ids = vec![world.transactional_id(self.slot)];
-        world.ask(0, &DescribeTransactionsRequest::default().with_transactional_ids(ids)).1
+        world
+            .ask(
+                0,
+                &DescribeTransactionsRequest::default().with_transactional_ids(ids),
+            )
+            .1
     }
 }
 
@@ -359,7 +386,11 @@ impl ListTransactions {
             version,
             states,
             producer: random.or(None, 20, &[Some(slot)]),
-            pattern: if version >= 2 { random.or(None, 50, &[Some(".*-tx3"), Some(""), Some("["), Some("x")]) } else { None },
+            pattern: if version >= 2 {
+                random.or(None, 50, &[Some(".*-tx3"), Some(""), Some("["), Some("x")])
+            } else {
+                None
+            },
         }
     }
 }
@@ -374,7 +405,11 @@ impl Operation for ListTransactions {
         if self.version >= 2 {
             request.transactional_id_pattern = self.pattern.map(text);
         }
-        request.producer_id_filters = self.producer.map(|slot| ProducerId(world.producers[slot].id)).into_iter().collect();
+        request.producer_id_filters = self
+            .producer
+            .map(|slot| ProducerId(world.producers[slot].id))
+            .into_iter()
+            .collect();
         world.ask(self.version, &request).1
     }
 }
@@ -383,12 +418,16 @@ impl World {
     /// Waits until no transaction of this list is on its way to its end: EndTxn is answered before the
     /// markers are written (docs/spec/real-kafka.md 1, step 4).
     pub(crate) fn settle_transactions(&mut self) {
-        let ids = (TRANSACTIONAL_FROM..PRODUCERS).map(|slot| self.transactional_id(slot)).collect();
+        let ids = (TRANSACTIONAL_FROM..PRODUCERS)
+            .map(|slot| self.transactional_id(slot))
+            .collect();
         let request = DescribeTransactionsRequest::default().with_transactional_ids(ids);
         self.until("transactions to end", |world| {
             let (answer, _) = world.ask(0, &request);
             let states = answer.into_iter().flat_map(|a| a.transaction_states);
-            states.into_iter().all(|t| !t.transaction_state.starts_with("Prepare"))
+            states
+                .into_iter()
+                .all(|t| !t.transaction_state.starts_with("Prepare"))
         });
     }
 }

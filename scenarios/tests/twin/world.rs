@@ -98,7 +98,13 @@ impl World {
             topic_ids: HashMap::new(),
             old_topic_ids: HashMap::new(),
             ends: HashMap::new(),
-            producers: (0..PRODUCERS).map(|_| ProducerState { id: -1, epoch: -1, ..ProducerState::default() }).collect(),
+            producers: (0..PRODUCERS)
+                .map(|_| ProducerState {
+                    id: -1,
+                    epoch: -1,
+                    ..ProducerState::default()
+                })
+                .collect(),
             members: (0..GROUPS).map(|_| Membership::default()).collect(),
             session_id: 0,
             session_epoch: 0,
@@ -115,11 +121,15 @@ impl World {
             .with_name(topic_name(BARRIER))
             .with_num_partitions(1)
             .with_replication_factor(-1);
-        let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(10_000);
+        let request = CreateTopicsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(10_000);
         self.ask(5, &request);
         for key_type in [0, 1] {
             let keys = vec![text("warm")];
-            let find = FindCoordinatorRequest::default().with_key_type(key_type).with_coordinator_keys(keys);
+            let find = FindCoordinatorRequest::default()
+                .with_key_type(key_type)
+                .with_coordinator_keys(keys);
             self.ask(4, &find);
         }
         self.settle_metadata();
@@ -161,10 +171,14 @@ impl World {
                 (Some(response), text)
             }
             Err(RawError::Encode { reason, .. }) => {
-                panic!("the generator made a request that does not exist in version {version}: {reason}\n{request:?}")
+                panic!(
+                    "the generator made a request that does not exist in version {version}: {reason}\n{request:?}"
+                )
             }
             Err(error) => {
-                self.client.reconnect().expect("a broker that closed a connection takes new ones");
+                self.client
+                    .reconnect()
+                    .expect("a broker that closed a connection takes new ones");
                 (None, error.to_string())
             }
         }
@@ -175,7 +189,9 @@ impl World {
         match self.client.send_frame(frame) {
             Ok(bytes) => format!("{bytes:?}"),
             Err(error) => {
-                self.client.reconnect().expect("a broker that closed a connection takes new ones");
+                self.client
+                    .reconnect()
+                    .expect("a broker that closed a connection takes new ones");
                 error.to_string()
             }
         }
@@ -187,7 +203,9 @@ impl World {
     /// its parts have taken it. Seeing one's own later change proves only that earlier bundles are applied;
     /// seeing a second one, made after the first was seen, proves that the first one's bundle is as well.
     pub(crate) fn settle_metadata(&mut self) {
-        use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+        use kafka_protocol::messages::incremental_alter_configs_request::{
+            AlterConfigsResource, AlterableConfig,
+        };
         for _ in 0..2 {
             self.barrier += 1;
             let value = text(&self.barrier.to_string());
@@ -207,7 +225,10 @@ impl World {
             let describe = DescribeConfigsRequest::default().with_resources(vec![resource]);
             self.until("the barrier's config", |world| {
                 let (answer, _) = world.ask(1, &describe);
-                let mut configs = answer.into_iter().flat_map(|a| a.results).flat_map(|r| r.configs);
+                let mut configs = answer
+                    .into_iter()
+                    .flat_map(|a| a.results)
+                    .flat_map(|r| r.configs);
                 configs.any(|config| config.value.as_ref() == Some(&value))
             });
         }
@@ -217,7 +238,11 @@ impl World {
     pub(crate) fn until(&mut self, what: &str, mut check: impl FnMut(&mut Self) -> bool) {
         let end = Instant::now() + METADATA_PATIENCE;
         while !check(self) {
-            assert!(Instant::now() < end, "waited for {what} in vain at port {}", self.names.port);
+            assert!(
+                Instant::now() < end,
+                "waited for {what} in vain at port {}",
+                self.names.port
+            );
             sleep(PAUSE);
         }
     }
@@ -258,8 +283,12 @@ impl World {
 
     /// Learns the ids of all topics of this list, in the order of their names.
     pub(crate) fn learn_topics(&mut self) {
-        let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
-        let Ok(answer) = self.client.send(12, &request) else { return };
+        let request = MetadataRequest::default()
+            .with_topics(None)
+            .with_allow_auto_topic_creation(false);
+        let Ok(answer) = self.client.send(12, &request) else {
+            return;
+        };
         let prefix = self.names.prefix.clone();
         let mut found: Vec<(String, Uuid)> = answer
             .topics
@@ -282,8 +311,13 @@ impl World {
 
     /// The topics of this list that exist, with their number of partitions, in the order of their names.
     pub(crate) fn existing(&mut self) -> Vec<(String, usize)> {
-        let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
-        let answer = self.client.send(12, &request).expect("metadata is answered");
+        let request = MetadataRequest::default()
+            .with_topics(None)
+            .with_allow_auto_topic_creation(false);
+        let answer = self
+            .client
+            .send(12, &request)
+            .expect("metadata is answered");
         let prefix = self.names.prefix.clone();
         let mut found: Vec<(String, usize)> = answer
             .topics
@@ -322,7 +356,11 @@ fn compact(debug: &str) -> String {
 
 fn is_not_yet(text: &str) -> bool {
     text.lines().any(|line| {
-        let Some((_, code)) = line.split_once("error_code: ") else { return false };
-        code.trim_end_matches(',').parse().is_ok_and(|code: i16| NOT_YET.contains(&code))
+        let Some((_, code)) = line.split_once("error_code: ") else {
+            return false;
+        };
+        code.trim_end_matches(',')
+            .parse()
+            .is_ok_and(|code: i16| NOT_YET.contains(&code))
     })
 }
