@@ -13,6 +13,8 @@ use crate::records::describe;
 use crate::transactions::InitProducerId;
 use crate::world::{Operation, World, text, topic_name};
 
+/// Stands for an offset that the cluster did not tell.
+const NO_OFFSET: i64 = -99;
 /// Most Fetch requests for one partition; a list writes some hundred batches at most.
 const FETCHES_MAX: usize = 1_000;
 
@@ -38,8 +40,10 @@ pub(crate) fn contents(world: &mut World) -> String {
                     .with_replica_id(BrokerId(-1))
                     .with_isolation_level(isolation)
                     .with_topics(vec![topic]);
-                let answer = world.ask(7, &request).0.expect("offsets are answered");
-                answer.topics[0].partitions[0].offset
+                let (answer, _) = world.ask(7, &request);
+                let topics = answer.into_iter().flat_map(|answer| answer.topics);
+                let found = topics.flat_map(|topic| topic.partitions).next();
+                found.map_or(NO_OFFSET, |partition| partition.offset)
             };
             let (start, end, stable) = (
                 offset(world, -2, 0),
@@ -91,8 +95,9 @@ fn configs(world: &mut World, name: &str) -> String {
         .with_resource_name(text(name))
         .with_configuration_keys(None);
     let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
-    let answer = world.ask(4, &request).0.expect("configs are answered");
-    let all = answer.results.into_iter().flat_map(|r| r.configs);
+    let (answer, _) = world.ask(4, &request);
+    let results = answer.into_iter().flat_map(|answer| answer.results);
+    let all = results.flat_map(|result| result.configs);
     let mut set: Vec<String> = all
         .filter(|config| config.config_source == 1)
         .map(|config| format!("  {}={:?}\n", config.name.as_str(), config.value))
@@ -118,8 +123,11 @@ fn log(world: &mut World, name: &str, partition: i32, start: i64, end: i64) -> S
         let request = FetchRequest::default()
             .with_max_wait_ms(0)
             .with_topics(vec![topic]);
-        let answer = world.ask(12, &request).0.expect("a log is served");
-        let found = &answer.responses[0].partitions[0];
+        let (answer, text) = world.ask(12, &request);
+        let topics = answer.into_iter().flat_map(|answer| answer.responses);
+        let Some(found) = topics.flat_map(|topic| topic.partitions).next() else {
+            return out + &text;
+        };
         let records = found.records.clone().unwrap_or_default();
         for line in describe(&records, &world.names) {
             out += &line;

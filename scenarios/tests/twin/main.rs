@@ -9,7 +9,11 @@
 //! `TWIN_SEEDS=7..9` chooses seeds; a failing seed is made shorter and shown with both answers. With
 //! `TWIN_SHOW=1` all answers of the first cluster are printed.
 
-// These are programs of tests: casts of small numbers, and lines as rustfmt likes them.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests may fail loudly, as tests do"
+)]
 #![expect(
     clippy::cast_possible_truncation,
     reason = "numbers of a test's own making, all small"
