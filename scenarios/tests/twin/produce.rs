@@ -357,7 +357,7 @@ fn resolve(world: &World, part: &Part, at: &(String, i32), spec: &mut BatchSpec)
         // Whoever has no id has no sequence either.
         _ if id < 0 && own.is_some() => -1,
         Sequence::Fixed(sequence) => sequence,
-        Sequence::Next(more) => next + more,
+        Sequence::Next(more) => next.wrapping_add(more),
         Sequence::Repeat(back) => {
             let history = own
                 .and_then(|p| p.history.get(at))
