@@ -21,6 +21,8 @@ pub mod client;
 pub mod kafka;
 pub mod process;
 pub mod product;
+pub mod raw;
+
 pub mod wait;
 
 pub use client::KafkaClient;
@@ -31,4 +33,5 @@ pub use kind::Kind;
 pub use pair::{Pair, SharedPair};
 pub use product::Product;
 pub use properties::{Properties, server_properties};
+pub use raw::RawClient;
 pub use wait::{await_ok, await_that};
