@@ -39,8 +39,7 @@ use std::env;
 use std::ops::Range;
 use std::time::Instant;
 
-use scenarios::Cluster;
-use scenarios::RealCluster;
+use scenarios::{Cluster, Kind, RealCluster};
 
 use crate::compare::{Side, compare, shrink};
 
@@ -84,6 +83,17 @@ fn must_agree(sides: &[Side; 2]) {
             start.elapsed()
         );
     }
+}
+
+/// Goal: the embedded cluster answers as Kafka 4.3.1 does, and its logs end up the same.
+#[test]
+fn the_embedded_cluster_answers_as_kafka_does() {
+    let clusters = [("embedded", Kind::Embedded), ("real", Kind::Real)]
+        .map(|(name, kind)| (name, kind.start(name, 1, &QUIET).unwrap()));
+    must_agree(&clusters.each_ref().map(|(name, cluster)| Side {
+        name,
+        address: cluster.bootstrap(),
+    }));
 }
 
 #[test]
