@@ -146,11 +146,10 @@ fn is_principal(properties: &[(&str, &str)], principal: &str, name: &str) -> boo
         3,
         &CreateAclsRequest::default().with_creations(vec![acl.with_resource_type(1)]),
     );
-    match answer.unwrap().results[0].error_code {
-        42 => true,
-        31 => false,
-        other => panic!("error {other}"),
-    }
+    let error = answer.unwrap().results[0].error_code;
+    // INVALID_REQUEST tells that the request was looked at, CLUSTER_AUTHORIZATION_FAILED that it was not.
+    assert!([42, 31].contains(&error), "error {error}");
+    error == 42
 }
 
 #[test]
