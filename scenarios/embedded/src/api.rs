@@ -3,6 +3,7 @@
 mod acls;
 pub(crate) mod coordinators;
 mod fetch;
+mod groups;
 mod list_offsets;
 mod metadata;
 mod produce;
@@ -70,6 +71,17 @@ offer! {
     DescribeProducers 0..=0 DescribeProducersRequest => transactions::describe_producers;
     DescribeTransactions 0..=0 DescribeTransactionsRequest => transactions::describe_transactions;
     ListTransactions 0..=2 ListTransactionsRequest => transactions::list_transactions;
+    JoinGroup 0..=9 JoinGroupRequest => groups::join_group;
+    SyncGroup 0..=5 SyncGroupRequest => groups::sync_group;
+    Heartbeat 0..=4 HeartbeatRequest => groups::heartbeat;
+    LeaveGroup 0..=5 LeaveGroupRequest => groups::leave_group;
+    OffsetCommit 2..=10 OffsetCommitRequest => groups::offset_commit;
+    OffsetFetch 1..=10 OffsetFetchRequest => groups::offset_fetch;
+    OffsetDelete 0..=0 OffsetDeleteRequest => groups::offset_delete;
+    TxnOffsetCommit 0..=5 TxnOffsetCommitRequest => groups::txn_offset_commit;
+    ListGroups 0..=5 ListGroupsRequest => groups::list_groups;
+    DescribeGroups 0..=6 DescribeGroupsRequest => groups::describe_groups;
+    DeleteGroups 0..=2 DeleteGroupsRequest => groups::delete_groups;
 }
 
 /// Produce 0 to 2 are only advertised, for old clients' sake; a request of these closes the connection.
@@ -88,17 +100,21 @@ pub(crate) fn offers_exactly(api: ApiKey, version: i16) -> bool {
         .any(|(key, min, max)| *key == api && (*min..=*max).contains(&version))
 }
 
-fn decode<T: Decodable + Default>(incoming: &Incoming, mut body: Bytes) -> Result<T, Closed> {
+pub(crate) fn decode<T: Decodable + Default>(
+    incoming: &Incoming,
+    body: Bytes,
+) -> Result<T, Closed> {
     if incoming.api == ApiKey::ApiVersions
         && !OFFERED.contains(&(ApiKey::ApiVersions, 0, incoming.version.max(4)))
     {
         return Ok(T::default()); // unreadable; the answer says so
     }
-    messages::decode(&mut body, incoming.version).map_err(Closed::from)
+    let (mut body, version) = groups::with_ids_as_names(incoming.api, incoming.version, body)?;
+    messages::decode(&mut body, version).map_err(Closed::from)
 }
 
 /// What a handler may return.
-trait IntoAnswer {
+pub(crate) trait IntoAnswer {
     fn into_answer(self, version: i16) -> Result<Answer, Closed>;
 }
 

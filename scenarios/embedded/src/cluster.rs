@@ -1,5 +1,6 @@
 //! A cluster as its owner sees it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -9,8 +10,9 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::faults::Faults;
 use crate::security::Security;
-use crate::server;
+use crate::server::{self, Listening};
 use crate::settings::Settings;
 use crate::state::{Broker, State, Status};
 use crate::transactions::{self, Transactions};
@@ -76,10 +78,12 @@ pub(crate) struct Shared {
     pub(crate) sessions: crate::api::sessions::Sessions,
     pub(crate) security: Security,
     pub(crate) transactions: Transactions,
+    pub(crate) groups: crate::groups::Groups,
+    pub(crate) faults: Faults,
     state: Mutex<State>,
     runtime: Handle,
-    /// Accepting tasks by node id; aborting one closes its sockets and its connections.
-    listening: Mutex<std::collections::BTreeMap<i32, Vec<tokio::task::AbortHandle>>>,
+    /// What listens, by node id.
+    listening: Mutex<BTreeMap<i32, Listening>>,
 }
 
 impl Shared {
@@ -115,6 +119,7 @@ impl EmbeddedCluster {
         }
         let security = Security::new(&settings)?;
         let limits = transactions::Limits::parse(&settings)?;
+        let groups = crate::groups::Groups::new(&settings)?;
         let (hand_over, handle) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let body = move || {
@@ -149,6 +154,7 @@ impl EmbeddedCluster {
                     rack: None,
                     addresses: Vec::new(),
                     status: Status::Down,
+                    incarnation: 0,
                 },
             );
         }
@@ -159,6 +165,8 @@ impl EmbeddedCluster {
             sessions: Default::default(),
             security,
             transactions: Transactions::new(limits),
+            groups,
+            faults: Faults::new(settings.clock.clone()),
             state: Mutex::new(state),
             runtime,
             listening: Mutex::default(),
@@ -174,6 +182,8 @@ impl EmbeddedCluster {
         }
         let coordinating = transactions::run(Arc::clone(&cluster.shared));
         cluster.shared.runtime().spawn(coordinating);
+        let groups = crate::groups::run(Arc::clone(&cluster.shared));
+        cluster.shared.runtime().spawn(groups);
         Ok(cluster)
     }
 
@@ -206,9 +216,7 @@ impl EmbeddedCluster {
 }
 
 impl Shared {
-    pub(crate) fn listening(
-        &self,
-    ) -> MutexGuard<'_, std::collections::BTreeMap<i32, Vec<tokio::task::AbortHandle>>> {
+    pub(crate) fn listening(&self) -> MutexGuard<'_, BTreeMap<i32, Listening>> {
         self.listening
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

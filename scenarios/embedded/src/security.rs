@@ -135,10 +135,8 @@ impl Incoming {
     /// Whether the principal of this request may do this. Without an authorizer, everybody may do everything.
     pub(crate) fn may(&self, operation: Operation, resource: Resource<'_>) -> bool {
         let (resource_type, name) = resource.parts();
-        self.shared
-            .security
-            .authorizer
-            .allows(self.asker(), operation, resource_type, name)
+        let authorizer = &self.shared.security.authorizer;
+        !self.is_denied(resource) && authorizer.allows(self.asker(), operation, resource_type, name)
     }
 
     /// Whether the principal may do this to at least one topic, whichever: InitProducerId without a transactional id asks
