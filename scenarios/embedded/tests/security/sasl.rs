@@ -256,10 +256,11 @@ fn users_change_while_the_cluster_runs() {
             .error_code,
         SASL_AUTHENTICATION_FAILED
     );
-    let answer = connect().login_scram("SCRAM-SHA-512", "alice", "looking glass");
+    let mut second = connect();
+    let answer = second.login_scram("SCRAM-SHA-512", "alice", "looking glass");
     assert_eq!(answer.unwrap().error_code, 0);
-    assert_eq!(cluster.disconnect("User:alice"), 1);
-    assert!(metadata(&mut alice).is_err());
+    assert_eq!(cluster.disconnect("User:alice"), 2);
+    assert!(metadata(&mut alice).is_err() && metadata(&mut second).is_err());
     assert!(cluster.remove_user("alice") && !cluster.remove_user("alice"));
     assert_ne!(
         connect()
