@@ -46,16 +46,7 @@ fn client(incoming: &Incoming) -> Client {
 
 /// What the principal may do to a group, as a bit field: one bit per operation, by its number.
 fn authorized_operations(incoming: &Incoming, group: &str) -> i32 {
-    let all = [
-        Operation::Read,
-        Operation::Delete,
-        Operation::Describe,
-        Operation::DescribeConfigs,
-        Operation::AlterConfigs,
-    ];
-    let may = |operation: &Operation| incoming.may(*operation, Resource::Group(group));
-    let bits = all.into_iter().filter(may).map(|op| 1 << (op as i32));
-    bits.fold(0, |all, bit| all | bit)
+    incoming.authorized_operations(Resource::Group(group))
 }
 
 fn code(result: Result<(), ResponseError>) -> i16 {
