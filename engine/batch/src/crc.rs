@@ -25,6 +25,13 @@ pub(crate) fn crc32c_of_batch(header: &[u8; HEADER_BYTES], body: &[u8]) -> u32 {
     u32::try_from(digest.finalize()).unwrap_or_default() // a 32-bit algorithm yields 32 bits
 }
 
+/// CRC that the bytes of a whole batch ought to state, by reading all of them; `None` if there are
+/// fewer than a header.
+pub fn checksum(batch: &[u8]) -> Option<u32> {
+    let (header, body) = batch.split_first_chunk()?;
+    Some(crc32c_of_batch(header, body))
+}
+
 /// CRC of the batch that `old` belongs to, after its bytes 21..57 became those of `new`.
 pub(crate) fn crc_after_patch(old: &BatchHeader, new: &[u8; HEADER_BYTES]) -> u32 {
     const PATCHED: std::ops::Range<usize> = field::ATTRIBUTES..field::COUNT;

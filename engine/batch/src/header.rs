@@ -12,29 +12,47 @@ pub(crate) const LENGTH_MIN: i32 = 49;
 
 /// Where the fields start. The CRC covers everything from [`field::ATTRIBUTES`] to the end of the
 /// batch.
-pub(crate) mod field {
-    pub(crate) const BASE_OFFSET: usize = 0;
-    pub(crate) const LENGTH: usize = 8;
-    pub(crate) const LEADER_EPOCH: usize = 12;
-    pub(crate) const MAGIC: usize = 16;
-    pub(crate) const CRC: usize = 17;
-    pub(crate) const ATTRIBUTES: usize = 21;
-    pub(crate) const LAST_OFFSET_DELTA: usize = 23;
-    pub(crate) const BASE_TIMESTAMP: usize = 27;
-    pub(crate) const MAX_TIMESTAMP: usize = 35;
-    pub(crate) const PRODUCER_ID: usize = 43;
-    pub(crate) const PRODUCER_EPOCH: usize = 51;
-    pub(crate) const BASE_SEQUENCE: usize = 53;
-    pub(crate) const COUNT: usize = 57;
+pub mod field {
+    /// 8 bytes.
+    pub const BASE_OFFSET: usize = 0;
+    /// 4 bytes: what follows them.
+    pub const LENGTH: usize = 8;
+    /// 4 bytes.
+    pub const LEADER_EPOCH: usize = 12;
+    /// 1 byte.
+    pub const MAGIC: usize = 16;
+    /// 4 bytes.
+    pub const CRC: usize = 17;
+    /// 2 bytes.
+    pub const ATTRIBUTES: usize = 21;
+    /// 4 bytes.
+    pub const LAST_OFFSET_DELTA: usize = 23;
+    /// 8 bytes.
+    pub const BASE_TIMESTAMP: usize = 27;
+    /// 8 bytes.
+    pub const MAX_TIMESTAMP: usize = 35;
+    /// 8 bytes.
+    pub const PRODUCER_ID: usize = 43;
+    /// 2 bytes.
+    pub const PRODUCER_EPOCH: usize = 51;
+    /// 4 bytes.
+    pub const BASE_SEQUENCE: usize = 53;
+    /// 4 bytes.
+    pub const COUNT: usize = 57;
 }
 
 /// Bits of the attributes field.
-pub(crate) mod attribute {
-    pub(crate) const CODEC_MASK: i16 = 0x07;
-    pub(crate) const LOG_APPEND_TIME: i16 = 0x08;
-    pub(crate) const TRANSACTIONAL: i16 = 0x10;
-    pub(crate) const CONTROL: i16 = 0x20;
-    pub(crate) const DELETE_HORIZON: i16 = 0x40;
+pub mod attribute {
+    /// The codec, see [`crate::Codec`].
+    pub const CODEC_MASK: i16 = 0x07;
+    /// Timestamps are the broker's.
+    pub const LOG_APPEND_TIME: i16 = 0x08;
+    /// Written inside a transaction.
+    pub const TRANSACTIONAL: i16 = 0x10;
+    /// Markers, no data.
+    pub const CONTROL: i16 = 0x20;
+    /// The base timestamp is a deadline of the log cleaner (KIP-534).
+    pub const DELETE_HORIZON: i16 = 0x40;
 }
 
 /// Why bytes are not a v2 batch. All but [`BatchError::OldFormat`] mean damaged data.

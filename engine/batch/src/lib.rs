@@ -56,11 +56,13 @@ pub use aborted::{AbortedTransactions, Marker, MarkerError, marker};
 pub use builder::{BatchBuilder, BuildError};
 pub use classify::{DropReason, ReencodeReason, TargetRules, Verdict, classify};
 pub use codec::{Codec, CodecError, DECOMPRESSED_BYTES_MAX, compress, decompress};
-pub use header::{BatchError, BatchHeader, HEADER_BYTES, TimestampType};
+pub use crc::checksum;
+pub use header::{BatchError, BatchHeader, HEADER_BYTES, TimestampType, attribute, field};
 pub use merge::{MergeError, merge};
 pub use raw::{Batches, RawBatch, batches};
 pub use record::{
     RecordError, RecordHeader, RecordHeaders, RecordProblem, RecordView, Records, records,
+    write_record,
 };
 pub use reencode::{OffsetRun, ReencodeError, Reencoded, reencode};
 pub use stamp::{ProducerStamp, next_sequence, stamp};

@@ -1,7 +1,9 @@
 //! Walking the records of a decompressed batch: borrowed slices, nothing copied, every length
 //! checked.
 
-use crate::varint::{read_varint, read_varlong};
+use bytes::BufMut;
+
+use crate::varint::{read_varint, read_varlong, varlong_bytes, write_varlong};
 
 /// What is wrong with a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,11 @@ pub struct RecordView<'a> {
 }
 
 impl<'a> RecordView<'a> {
+    /// Key, value and headers as they are encoded: what [`write_record`] takes.
+    pub fn fields(&self) -> &'a [u8] {
+        self.fields
+    }
+
     /// The record's headers in their order, duplicates included.
     pub fn headers(&self) -> RecordHeaders<'a> {
         RecordHeaders { rest: self.headers }
@@ -143,6 +150,19 @@ impl<'a> Iterator for Records<'a> {
 }
 
 impl std::iter::FusedIterator for Records<'_> {}
+
+/// Appends one record whose key, value and headers are encoded already, as [`RecordView::fields`]
+/// holds them. Offsets and timestamps are the caller's: unlike [`crate::BatchBuilder`], this writes
+/// the holes of a compacted batch too.
+pub fn write_record(out: &mut Vec<u8>, timestamp_delta_ms: i64, offset_delta: i32, fields: &[u8]) {
+    let offset_delta = i64::from(offset_delta);
+    let front = 1 + varlong_bytes(timestamp_delta_ms) + varlong_bytes(offset_delta);
+    write_varlong(out, (front + fields.len()) as i64);
+    out.put_i8(0); // attributes: Kafka uses none
+    write_varlong(out, timestamp_delta_ms);
+    write_varlong(out, offset_delta);
+    out.put_slice(fields);
+}
 
 /// One record off the front of `bytes` (KIP-98, message format v2).
 fn record<'a>(bytes: &mut &'a [u8]) -> Result<RecordView<'a>, RecordProblem> {

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::server;
 use crate::settings::Settings;
 use crate::state::{Broker, State, Status};
+use crate::transactions::{self, Transactions};
 
 /// Most brokers of a cluster: the limit is what tests need, not a technical one.
 pub const BROKERS_MAX: i32 = 5;
@@ -65,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) sessions: crate::api::sessions::Sessions,
     pub(crate) groups: crate::groups::Groups,
+    pub(crate) transactions: Transactions,
     state: Mutex<State>,
     runtime: Handle,
     /// Accepting tasks by node id; aborting one closes its sockets and its connections.
@@ -103,6 +105,7 @@ impl EmbeddedCluster {
             return Err(StartError::Brokers(settings.brokers));
         }
         let groups = crate::groups::Groups::new(&settings)?;
+        let limits = transactions::Limits::parse(&settings)?;
         let (hand_over, handle) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let body = move || {
@@ -146,6 +149,7 @@ impl EmbeddedCluster {
             clock: settings.clock.clone(),
             sessions: Default::default(),
             groups,
+            transactions: Transactions::new(limits),
             state: Mutex::new(state),
             runtime,
             listening: Mutex::default(),
@@ -161,6 +165,8 @@ impl EmbeddedCluster {
         }
         let groups = crate::groups::run(Arc::clone(&cluster.shared));
         cluster.shared.runtime().spawn(groups);
+        let coordinating = transactions::run(Arc::clone(&cluster.shared));
+        cluster.shared.runtime().spawn(coordinating);
         Ok(cluster)
     }
 
@@ -177,6 +183,14 @@ impl EmbeddedCluster {
             .values()
             .filter_map(|broker| broker.addresses.first());
         first.map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl EmbeddedCluster {
+    /// While held, ended transactions wait for their markers: their owners get CONCURRENT_TRANSACTIONS (51), a zombie can still
+    /// write, and readers of committed records see nothing new. Released, all of them are written at once.
+    pub fn hold_transaction_markers(&self, hold: bool) {
+        Transactions::hold_markers(&self.shared, hold);
     }
 }
 

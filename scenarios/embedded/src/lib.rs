@@ -9,6 +9,7 @@ mod security;
 mod server;
 mod settings;
 mod state;
+mod transactions;
 
 pub use clock::Clock;
 pub use cluster::{BROKERS_MAX, EmbeddedCluster, StartError};

@@ -1,0 +1,182 @@
+//! Fetches and offsets by timestamp (Kafka's `LocalLog.read`, `LogSegment` and `TimeIndex`;
+//! `docs/spec/real-kafka.md` 5).
+
+use batch::{DECOMPRESSED_BYTES_MAX, decompress, records};
+use bytes::{Bytes, BytesMut};
+
+use super::Log;
+use super::segment::{Segment, Stored};
+use super::validate::timestamp_ms;
+
+/// Whom a read is for, and so how far it may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// A consumer, read_uncommitted: up to the high watermark.
+    Uncommitted,
+    /// A consumer, read_committed: up to the last stable offset, with the aborted transactions.
+    Committed,
+    /// A follower: up to the end.
+    LogEnd,
+}
+
+/// What a read found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Slice {
+    /// Batches, whole but for the last; empty if there is nothing to read.
+    pub records: Bytes,
+    /// Under [`Isolation::Committed`], (producer id, first offset) of every aborted transaction that
+    /// reaches into the range, in the order of their markers, as the broker's index lists them.
+    pub aborted: Vec<(i64, i64)>,
+}
+
+/// Why nothing can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadError {
+    /// OFFSET_OUT_OF_RANGE (1): below the start or above the end.
+    OutOfRange,
+}
+
+impl Log {
+    /// Reads from the batch that holds `offset`, or the next one, which may begin below `offset`.
+    ///
+    /// With `min_one` the first batch comes whole even if it is larger than `max_bytes`; without, a
+    /// first batch that does not fit yields nothing. Further batches are cut at `max_bytes`. A read
+    /// never crosses a segment. One batch is not copied, several are.
+    ///
+    /// # Errors
+    /// [`ReadError::OutOfRange`] outside of start..=end; the end itself, and offsets between the
+    /// isolation's limit and the end, yield nothing.
+    pub(crate) fn read(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        min_one: bool,
+        isolation: Isolation,
+    ) -> Result<Slice, ReadError> {
+        if offset < self.start_offset || offset > self.end_offset {
+            return Err(ReadError::OutOfRange);
+        }
+        let limit = self.limit(isolation);
+        let first = (offset < limit).then(|| self.locate(offset)).flatten();
+        let Some((segment, batches, upper_offset)) = first else {
+            return Ok(Slice::default());
+        };
+        let readable = batches.partition_point(|b| b.header.last_offset() < limit);
+        let batches = batches.get(..readable).unwrap_or_default();
+        let (Some(first), Some(last)) = (batches.first(), batches.last()) else {
+            return Ok(Slice::default());
+        };
+        if first.bytes.len() > max_bytes && !min_one {
+            return Ok(Slice::default());
+        }
+        let there = last.position + last.bytes.len() as u64 - first.position;
+        let bytes = max_bytes.max(first.bytes.len());
+        let bytes = bytes.min(usize::try_from(there).unwrap_or(usize::MAX));
+        let aborted = match isolation {
+            Isolation::Committed => {
+                let upper = segment
+                    .upper_bound(first.position, bytes)
+                    .unwrap_or(upper_offset);
+                let aborted = self.producers.aborted_between(offset, upper);
+                aborted
+                    .iter()
+                    .map(|a| (a.producer_id, a.first_offset))
+                    .collect()
+            }
+            Isolation::Uncommitted | Isolation::LogEnd => Vec::new(),
+        };
+        Ok(Slice {
+            records: joined(batches, bytes),
+            aborted,
+        })
+    }
+
+    /// The first record at or behind the start whose timestamp is at least `timestamp_ms`: (offset,
+    /// timestamp, leader epoch). `None` if there is none, or if `isolation` may not see it yet.
+    pub(crate) fn offset_for_timestamp(
+        &self,
+        timestamp_ms: i64,
+        isolation: Isolation,
+    ) -> Option<(i64, i64, i32)> {
+        // the first segment that reaches the timestamp decides, as on a broker
+        let mut segments = self.segments.iter();
+        let segment = segments.find(|s| s.largest_timestamp_ms() >= timestamp_ms)?;
+        let found = segment.batches.iter().find_map(|batch| {
+            let reaches = batch.header.max_timestamp_ms() >= timestamp_ms;
+            let found = |offset, at| offset >= self.start_offset && at >= timestamp_ms;
+            reaches.then(|| find_record(batch, found)).flatten()
+        });
+        found.filter(|(offset, _, _)| *offset < self.limit(isolation))
+    }
+
+    /// The first record with the log's largest timestamp: (offset, timestamp, leader epoch). `None`
+    /// if the log is empty.
+    pub(crate) fn max_timestamp(&self) -> Option<(i64, i64, i32)> {
+        let largest = self.segments.iter().map(Segment::max_timestamp_ms).max()?;
+        let mut segments = self.segments.iter();
+        let segment = segments.find(|s| s.max_timestamp_ms() == largest)?;
+        let mut batches = segment.batches.iter();
+        let batch = batches.find(|b| b.header.max_timestamp_ms() == largest)?;
+        find_record(batch, |_, timestamp_ms| timestamp_ms == largest)
+    }
+
+    /// Up to where, exclusively, a reader may see.
+    fn limit(&self, isolation: Isolation) -> i64 {
+        match isolation {
+            Isolation::Uncommitted => self.high_watermark(),
+            Isolation::Committed => self.last_stable_offset(),
+            Isolation::LogEnd => self.end_offset,
+        }
+    }
+
+    /// The batches from the one that holds `offset`, or the next one, to the end of their segment,
+    /// and where that segment ends at the latest.
+    fn locate(&self, offset: i64) -> Option<(&Segment, &[Stored], i64)> {
+        let behind = self.segments.partition_point(|s| s.base_offset <= offset);
+        let segments = self.segments.get(behind.saturating_sub(1)..)?;
+        for (index, segment) in segments.iter().enumerate() {
+            let batches = segment
+                .batches
+                .get(segment.find(offset)..)
+                .unwrap_or_default();
+            if !batches.is_empty() {
+                let next = segments.get(index + 1).map(|next| next.base_offset);
+                return Some((segment, batches, next.unwrap_or(self.end_offset)));
+            }
+        }
+        None
+    }
+}
+
+/// The first `bytes` bytes of `batches`.
+fn joined(batches: &[Stored], bytes: usize) -> Bytes {
+    match batches.first() {
+        Some(only) if only.bytes.len() >= bytes => only.bytes.slice(..bytes),
+        _ => {
+            let mut joined = BytesMut::with_capacity(bytes);
+            for batch in batches {
+                let part = batch.bytes.len().min(bytes - joined.len());
+                joined.extend_from_slice(batch.bytes.get(..part).unwrap_or_default());
+                if joined.len() == bytes {
+                    break;
+                }
+            }
+            joined.freeze()
+        }
+    }
+}
+
+/// The first record of a batch that `wanted(offset, timestamp)` wants. Damaged records are passed
+/// over.
+fn find_record(stored: &Stored, wanted: impl Fn(i64, i64) -> bool) -> Option<(i64, i64, i32)> {
+    let batch = stored.raw();
+    let header = &batch.header;
+    let plain = decompress(header.codec().ok()?, &batch.body, DECOMPRESSED_BYTES_MAX).ok()?;
+    let mut found = records(&plain, header.count()).flatten().map(|record| {
+        let offset = header
+            .base_offset()
+            .saturating_add(i64::from(record.offset_delta));
+        (offset, timestamp_ms(header, &record), header.leader_epoch())
+    });
+    found.find(|(offset, timestamp_ms, _)| wanted(*offset, *timestamp_ms))
+}
