@@ -64,6 +64,8 @@ offer! {
     ListGroups 0..=5 ListGroupsRequest => groups::list_groups;
     DescribeGroups 0..=6 DescribeGroupsRequest => groups::describe_groups;
     DeleteGroups 0..=2 DeleteGroupsRequest => groups::delete_groups;
+    ConsumerGroupHeartbeat 0..=1 ConsumerGroupHeartbeatRequest => groups::consumer_group_heartbeat;
+    ConsumerGroupDescribe 0..=1 ConsumerGroupDescribeRequest => groups::consumer_group_describe;
     InitProducerId 0..=5 InitProducerIdRequest => transactions::init_producer_id;
     AddPartitionsToTxn 0..=5 AddPartitionsToTxnRequest => transactions::add_partitions_to_txn;
     AddOffsetsToTxn 0..=4 AddOffsetsToTxnRequest => transactions::add_offsets_to_txn;

@@ -5,6 +5,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::At;
 use super::classic::{self, Classic};
+use super::consumer::Consumers;
 use super::offsets::Offsets;
 
 /// What kind of members a group has, or had last.
@@ -12,6 +13,7 @@ use super::offsets::Offsets;
 pub(crate) enum Kind {
     /// Also a group that only has offsets.
     Classic(Classic),
+    Consumer(Consumers),
 }
 
 /// A group.
@@ -35,11 +37,35 @@ impl Default for Group {
 }
 
 impl Group {
+    /// The classic group for somebody who joins. A KIP-848 group without members becomes one and keeps its offsets.
+    pub(crate) fn as_classic(&mut self) -> Option<&mut Classic> {
+        if matches!(&self.kind, Kind::Consumer(consumers) if consumers.is_empty()) {
+            self.kind = Kind::Classic(Classic::default());
+        }
+        match &mut self.kind {
+            Kind::Classic(classic) => Some(classic),
+            Kind::Consumer(_) => None,
+        }
+    }
+
+    /// The KIP-848 group for somebody who joins. A classic group without members becomes one and keeps its offsets.
+    pub(crate) fn as_consumers(&mut self) -> Option<&mut Consumers> {
+        if matches!(&self.kind, Kind::Classic(classic) if classic.state() == classic::State::Empty)
+        {
+            self.kind = Kind::Consumer(Consumers::default());
+        }
+        match &mut self.kind {
+            Kind::Consumer(consumers) => Some(consumers),
+            Kind::Classic(_) => None,
+        }
+    }
+
     /// Whoever coordinates in this leader epoch knows what is in the log.
     pub(super) fn loaded_in(&mut self, epoch: i32, at: &At<'_>) {
         if self.epoch.is_some_and(|loaded| loaded != epoch) {
             match &mut self.kind {
                 Kind::Classic(classic) => classic.reload(at),
+                Kind::Consumer(consumers) => consumers.reload(at),
             }
         }
         self.epoch = Some(epoch);
@@ -48,12 +74,14 @@ impl Group {
     pub(super) fn deadline(&self) -> Option<i64> {
         match &self.kind {
             Kind::Classic(classic) => classic.deadline(),
+            Kind::Consumer(consumers) => consumers.deadline(),
         }
     }
 
     pub(super) fn expire(&mut self, at: &At<'_>) {
         match &mut self.kind {
             Kind::Classic(classic) => classic.expire(at),
+            Kind::Consumer(consumers) => consumers.expire(at),
         }
     }
 
@@ -61,6 +89,7 @@ impl Group {
     pub(crate) fn is_empty(&self) -> bool {
         match &self.kind {
             Kind::Classic(classic) => classic.state() == classic::State::Empty,
+            Kind::Consumer(consumers) => consumers.is_empty(),
         }
     }
 
@@ -68,6 +97,7 @@ impl Group {
     pub(crate) fn state_name(&self) -> &'static str {
         match &self.kind {
             Kind::Classic(classic) => classic.state().name(),
+            Kind::Consumer(consumers) => consumers.state_name(),
         }
     }
 
@@ -75,12 +105,14 @@ impl Group {
     pub(crate) fn type_name(&self) -> &'static str {
         match &self.kind {
             Kind::Classic(_) => "classic",
+            Kind::Consumer(_) => "consumer",
         }
     }
 
     pub(crate) fn protocol_type(&self) -> StrBytes {
         match &self.kind {
             Kind::Classic(classic) => classic.protocol_type(),
+            Kind::Consumer(_) => StrBytes::from_static_str("consumer"),
         }
     }
 
@@ -98,6 +130,7 @@ impl Group {
                 who.transactional,
                 at,
             ),
+            Kind::Consumer(consumers) => consumers.may_commit(who),
         }
     }
 
@@ -109,6 +142,7 @@ impl Group {
     ) -> Result<(), ResponseError> {
         match &self.kind {
             Kind::Classic(classic) => classic.may_fetch(member_id, epoch),
+            Kind::Consumer(consumers) => consumers.may_fetch(member_id, epoch),
         }
     }
 
@@ -116,6 +150,7 @@ impl Group {
     pub(crate) fn may_delete_offsets(&self, topic: &str) -> Result<(), ResponseError> {
         match &self.kind {
             Kind::Classic(classic) => classic.may_delete_offsets(topic),
+            Kind::Consumer(consumers) => consumers.may_delete_offsets(topic),
         }
     }
 
@@ -125,6 +160,7 @@ impl Group {
         self.offsets.expire(|topic, committed| {
             let base = match kind {
                 Kind::Classic(classic) => classic.expiry_base(topic, committed.commit_ms),
+                Kind::Consumer(consumers) => consumers.expiry_base(topic, committed.commit_ms),
             };
             match (base, committed.expire_ms) {
                 (None, _) => false,
