@@ -1,11 +1,12 @@
 //! A group of either kind with its offsets.
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::ConsumerGroupHeartbeatResponse;
 use kafka_protocol::protocol::StrBytes;
 
 use super::At;
 use super::classic::{self, Classic};
-use super::consumer::Consumers;
+use super::consumer::{Beat, Consumers, Refusal};
 use super::offsets::Offsets;
 
 /// What kind of members a group has, or had last.
@@ -48,15 +49,24 @@ impl Group {
         }
     }
 
-    /// The KIP-848 group for somebody who joins. A classic group without members becomes one and keeps its offsets.
-    pub(crate) fn as_consumers(&mut self) -> Option<&mut Consumers> {
-        if matches!(&self.kind, Kind::Classic(classic) if classic.state() == classic::State::Empty)
-        {
-            self.kind = Kind::Consumer(Consumers::default());
-        }
+    /// A heartbeat of KIP-848. A classic group without members becomes such a group for somebody who joins, and keeps its offsets.
+    pub(crate) fn consumer_heartbeat(
+        &mut self,
+        beat: &Beat<'_>,
+        at: &At<'_>,
+    ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
         match &mut self.kind {
-            Kind::Consumer(consumers) => Some(consumers),
-            Kind::Classic(_) => None,
+            Kind::Consumer(consumers) => consumers.heartbeat(beat, at),
+            Kind::Classic(classic) if beat.joins() && classic.state() == classic::State::Empty => {
+                let mut consumers = Consumers::default();
+                let joined = consumers.heartbeat(beat, at)?;
+                self.kind = Kind::Consumer(consumers);
+                Ok(joined)
+            }
+            Kind::Classic(_) => Err((
+                ResponseError::GroupIdNotFound,
+                format!("Group {} is not a consumer group.", &*beat.request.group_id),
+            )),
         }
     }
 
@@ -184,4 +194,43 @@ pub(crate) struct Committer<'a> {
     pub(crate) transactional: bool,
     /// Of OffsetCommit or TxnOffsetCommit.
     pub(crate) version: i16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::groups::{Committed, GroupSettings};
+
+    fn at(now_ms: i64, settings: &GroupSettings) -> At<'_> {
+        At { now_ms, settings }
+    }
+
+    fn committed(expire_ms: Option<i64>) -> Committed {
+        Committed {
+            offset: 1,
+            leader_epoch: -1,
+            metadata: StrBytes::default(),
+            commit_ms: 1_000,
+            expire_ms,
+        }
+    }
+
+    #[test]
+    fn a_group_goes_with_the_last_of_its_offsets() {
+        let settings = GroupSettings::default();
+        let retention = settings.offsets_retention_ms;
+        let mut group = Group::default();
+        let topic = StrBytes::from_static_str("t");
+        group.offsets.commit(topic.clone(), 0, committed(None));
+        group.offsets.commit(topic, 1, committed(Some(2_000)));
+        assert!(!group.expire_offsets(&at(1_999, &settings)));
+        assert_eq!(group.offsets.iter().count(), 2);
+        assert!(
+            !group.expire_offsets(&at(2_000, &settings)),
+            "its own retention"
+        );
+        assert_eq!(group.offsets.iter().count(), 1);
+        assert!(!group.expire_offsets(&at(999 + retention, &settings)));
+        assert!(group.expire_offsets(&at(1_000 + retention, &settings)));
+    }
 }

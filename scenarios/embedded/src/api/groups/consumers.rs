@@ -55,31 +55,18 @@ fn heartbeat(
     };
     beat.check()?;
     let id = &request.group_id;
-    let work = |table: &mut Table, at: &At<'_>| {
-        let missing = |what: &str| {
-            let text = format!("Group {} {what}.", &**id);
-            (ResponseError::GroupIdNotFound, text)
-        };
-        match table.get_mut(&**id) {
-            None if beat.joins() => {
-                let mut group = Group::default();
-                let joined = group
-                    .as_consumers()
-                    .ok_or_else(|| missing("not found"))?
-                    .heartbeat(&beat, at)?;
-                table.insert(id.0.clone(), group); // only if it has a member now
-                Ok(joined)
-            }
-            None => Err(missing("not found")),
-            Some(group) if beat.joins() => group
-                .as_consumers()
-                .ok_or_else(|| missing("is not a consumer group"))?
-                .heartbeat(&beat, at),
-            Some(group) => match &mut group.kind {
-                Kind::Consumer(consumers) => consumers.heartbeat(&beat, at),
-                Kind::Classic(_) => Err(missing("is not a consumer group")),
-            },
+    let work = |table: &mut Table, at: &At<'_>| match table.get_mut(&**id) {
+        Some(group) => group.consumer_heartbeat(&beat, at),
+        None if beat.joins() => {
+            let mut group = Group::default();
+            let joined = group.consumer_heartbeat(&beat, at)?;
+            table.insert(id.0.clone(), group); // only if it has a member now
+            Ok(joined)
         }
+        None => Err((
+            ResponseError::GroupIdNotFound,
+            format!("Group {} not found.", &**id),
+        )),
     };
     let groups = &incoming.shared.groups;
     groups.with(incoming, id, work).map_err(plain)?

@@ -135,10 +135,12 @@ impl Consumers {
         let changed = member.learn(beat, pattern) || is_new;
         member.restart_session(at);
         let seen = self.subscribed(beat.image);
-        if changed || seen != self.seen {
-            self.seen = seen;
+        // Somebody who left changed the epoch already, and may have taken topics along.
+        let assigned = self.assignment_epoch == self.epoch;
+        if changed || (assigned && seen != self.seen) {
             self.epoch = self.epoch.saturating_add(1);
         }
+        self.seen = seen;
         if self.assignment_epoch < self.epoch {
             self.assign(beat.image);
         }
