@@ -63,14 +63,6 @@ offer! {
     DescribeUserScramCredentials 0..=0 DescribeUserScramCredentialsRequest => users::describe;
     AlterUserScramCredentials 0..=0 AlterUserScramCredentialsRequest => users::alter;
     FindCoordinator 0..=6 FindCoordinatorRequest => coordinators::find_coordinator;
-    InitProducerId 0..=5 InitProducerIdRequest => transactions::init_producer_id;
-    AddPartitionsToTxn 0..=5 AddPartitionsToTxnRequest => transactions::add_partitions_to_txn;
-    AddOffsetsToTxn 0..=4 AddOffsetsToTxnRequest => transactions::add_offsets_to_txn;
-    EndTxn 0..=5 EndTxnRequest => transactions::end_txn;
-    WriteTxnMarkers 1..=1 WriteTxnMarkersRequest => transactions::write_txn_markers;
-    DescribeProducers 0..=0 DescribeProducersRequest => transactions::describe_producers;
-    DescribeTransactions 0..=0 DescribeTransactionsRequest => transactions::describe_transactions;
-    ListTransactions 0..=2 ListTransactionsRequest => transactions::list_transactions;
     JoinGroup 0..=9 JoinGroupRequest => groups::join_group;
     SyncGroup 0..=5 SyncGroupRequest => groups::sync_group;
     Heartbeat 0..=4 HeartbeatRequest => groups::heartbeat;
@@ -82,6 +74,16 @@ offer! {
     ListGroups 0..=5 ListGroupsRequest => groups::list_groups;
     DescribeGroups 0..=6 DescribeGroupsRequest => groups::describe_groups;
     DeleteGroups 0..=2 DeleteGroupsRequest => groups::delete_groups;
+    ConsumerGroupHeartbeat 0..=1 ConsumerGroupHeartbeatRequest => groups::consumer_group_heartbeat;
+    ConsumerGroupDescribe 0..=1 ConsumerGroupDescribeRequest => groups::consumer_group_describe;
+    InitProducerId 0..=5 InitProducerIdRequest => transactions::init_producer_id;
+    AddPartitionsToTxn 0..=5 AddPartitionsToTxnRequest => transactions::add_partitions_to_txn;
+    AddOffsetsToTxn 0..=4 AddOffsetsToTxnRequest => transactions::add_offsets_to_txn;
+    EndTxn 0..=5 EndTxnRequest => transactions::end_txn;
+    WriteTxnMarkers 1..=1 WriteTxnMarkersRequest => transactions::write_txn_markers;
+    DescribeProducers 0..=0 DescribeProducersRequest => transactions::describe_producers;
+    DescribeTransactions 0..=0 DescribeTransactionsRequest => transactions::describe_transactions;
+    ListTransactions 0..=2 ListTransactionsRequest => transactions::list_transactions;
 }
 
 /// Produce 0 to 2 are only advertised, for old clients' sake; a request of these closes the connection.

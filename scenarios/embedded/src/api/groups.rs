@@ -1,6 +1,7 @@
 //! The group coordinator's APIs.
 
 mod by_id;
+mod consumers;
 mod describe;
 mod fetch;
 mod membership;
@@ -14,6 +15,7 @@ use crate::security::{Operation, Resource};
 use crate::server::Incoming;
 
 pub(crate) use by_id::with_ids_as_names;
+pub(crate) use consumers::{consumer_group_describe, consumer_group_heartbeat};
 pub(crate) use describe::{delete_groups, describe_groups, list_groups};
 pub(crate) use fetch::offset_fetch;
 pub(crate) use membership::{heartbeat, join_group, leave_group, sync_group};
