@@ -160,9 +160,15 @@ impl EmbeddedCluster {
         for node_id in 1..=cluster.shared.settings.brokers {
             server::open(&cluster.shared, node_id)?;
         }
-        let coordinating = transactions::run(Arc::clone(&cluster.shared));
+        let started_ms = cluster.shared.clock.now_ms();
+        let coordinating = transactions::run(Arc::clone(&cluster.shared), started_ms);
         cluster.shared.runtime().spawn(coordinating);
         Ok(cluster)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Kafka's own id of the cluster: 22 characters.
