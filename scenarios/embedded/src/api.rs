@@ -2,6 +2,7 @@
 
 pub(crate) mod coordinators;
 mod fetch;
+mod groups;
 mod list_offsets;
 mod metadata;
 mod produce;
@@ -52,6 +53,17 @@ offer! {
     ApiVersions 0..=4 ApiVersionsRequest => versions::api_versions;
     CreateTopics 2..=7 CreateTopicsRequest => topics::create_topics;
     FindCoordinator 0..=6 FindCoordinatorRequest => coordinators::find_coordinator;
+    JoinGroup 0..=9 JoinGroupRequest => groups::join_group;
+    SyncGroup 0..=5 SyncGroupRequest => groups::sync_group;
+    Heartbeat 0..=4 HeartbeatRequest => groups::heartbeat;
+    LeaveGroup 0..=5 LeaveGroupRequest => groups::leave_group;
+    OffsetCommit 2..=10 OffsetCommitRequest => groups::offset_commit;
+    OffsetFetch 1..=10 OffsetFetchRequest => groups::offset_fetch;
+    OffsetDelete 0..=0 OffsetDeleteRequest => groups::offset_delete;
+    TxnOffsetCommit 0..=5 TxnOffsetCommitRequest => groups::txn_offset_commit;
+    ListGroups 0..=5 ListGroupsRequest => groups::list_groups;
+    DescribeGroups 0..=6 DescribeGroupsRequest => groups::describe_groups;
+    DeleteGroups 0..=2 DeleteGroupsRequest => groups::delete_groups;
     InitProducerId 0..=5 InitProducerIdRequest => transactions::init_producer_id;
     AddPartitionsToTxn 0..=5 AddPartitionsToTxnRequest => transactions::add_partitions_to_txn;
     AddOffsetsToTxn 0..=4 AddOffsetsToTxnRequest => transactions::add_offsets_to_txn;
@@ -73,13 +85,14 @@ pub(crate) fn offers(api: ApiKey, version: i16) -> bool {
     known && (api != ApiKey::Produce || version >= PRODUCE_MIN) || api == ApiKey::ApiVersions
 }
 
-fn decode<T: Decodable + Default>(incoming: &Incoming, mut body: Bytes) -> Result<T, Closed> {
+fn decode<T: Decodable + Default>(incoming: &Incoming, body: Bytes) -> Result<T, Closed> {
     if incoming.api == ApiKey::ApiVersions
         && !OFFERED.contains(&(ApiKey::ApiVersions, 0, incoming.version.max(4)))
     {
         return Ok(T::default()); // unreadable; the answer says so
     }
-    messages::decode(&mut body, incoming.version).map_err(Closed::from)
+    let (mut body, version) = groups::with_ids_as_names(incoming.api, incoming.version, body)?;
+    messages::decode(&mut body, version).map_err(Closed::from)
 }
 
 /// What a handler may return.

@@ -65,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) sessions: crate::api::sessions::Sessions,
+    pub(crate) groups: crate::groups::Groups,
     pub(crate) transactions: Transactions,
     state: Mutex<State>,
     runtime: Handle,
@@ -103,6 +104,7 @@ impl EmbeddedCluster {
         if !(1..=BROKERS_MAX).contains(&settings.brokers) {
             return Err(StartError::Brokers(settings.brokers));
         }
+        let groups = crate::groups::Groups::new(&settings)?;
         let limits = transactions::Limits::parse(&settings)?;
         let (hand_over, handle) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -146,6 +148,7 @@ impl EmbeddedCluster {
             cluster_id: random_id(),
             clock: settings.clock.clone(),
             sessions: Default::default(),
+            groups,
             transactions: Transactions::new(limits),
             state: Mutex::new(state),
             runtime,
@@ -160,6 +163,8 @@ impl EmbeddedCluster {
         for node_id in 1..=cluster.shared.settings.brokers {
             server::open(&cluster.shared, node_id)?;
         }
+        let groups = crate::groups::run(Arc::clone(&cluster.shared));
+        cluster.shared.runtime().spawn(groups);
         let started_ms = cluster.shared.clock.now_ms();
         let coordinating = transactions::run(Arc::clone(&cluster.shared), started_ms);
         cluster.shared.runtime().spawn(coordinating);

@@ -3,6 +3,7 @@
 mod api;
 mod clock;
 mod cluster;
+mod groups;
 mod log;
 mod security;
 mod server;

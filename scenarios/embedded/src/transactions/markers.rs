@@ -79,13 +79,8 @@ pub(crate) fn write(
         }
     }
     if topic == OFFSETS_TOPIC {
-        complete_offsets(shared, producer.id, commit);
+        shared.groups.complete_transaction(producer.id, commit);
     }
     partition.wake();
     Ok(())
-}
-
-/// Offsets that were sent with the transaction become visible with its marker, or vanish.
-fn complete_offsets(shared: &Shared, producer_id: i64, commit: bool) {
-    let _ = (shared, producer_id, commit);
 }
