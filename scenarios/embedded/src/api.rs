@@ -53,6 +53,14 @@ offer! {
     ApiVersions 0..=4 ApiVersionsRequest => versions::api_versions;
     CreateTopics 2..=7 CreateTopicsRequest => topics::create_topics;
     FindCoordinator 0..=6 FindCoordinatorRequest => coordinators::find_coordinator;
+    InitProducerId 0..=5 InitProducerIdRequest => transactions::init_producer_id;
+    AddPartitionsToTxn 0..=5 AddPartitionsToTxnRequest => transactions::add_partitions_to_txn;
+    AddOffsetsToTxn 0..=4 AddOffsetsToTxnRequest => transactions::add_offsets_to_txn;
+    EndTxn 0..=5 EndTxnRequest => transactions::end_txn;
+    WriteTxnMarkers 1..=1 WriteTxnMarkersRequest => transactions::write_txn_markers;
+    DescribeProducers 0..=0 DescribeProducersRequest => transactions::describe_producers;
+    DescribeTransactions 0..=0 DescribeTransactionsRequest => transactions::describe_transactions;
+    ListTransactions 0..=2 ListTransactionsRequest => transactions::list_transactions;
     JoinGroup 0..=9 JoinGroupRequest => groups::join_group;
     SyncGroup 0..=5 SyncGroupRequest => groups::sync_group;
     Heartbeat 0..=4 HeartbeatRequest => groups::heartbeat;
@@ -64,14 +72,6 @@ offer! {
     ListGroups 0..=5 ListGroupsRequest => groups::list_groups;
     DescribeGroups 0..=6 DescribeGroupsRequest => groups::describe_groups;
     DeleteGroups 0..=2 DeleteGroupsRequest => groups::delete_groups;
-    InitProducerId 0..=5 InitProducerIdRequest => transactions::init_producer_id;
-    AddPartitionsToTxn 0..=5 AddPartitionsToTxnRequest => transactions::add_partitions_to_txn;
-    AddOffsetsToTxn 0..=4 AddOffsetsToTxnRequest => transactions::add_offsets_to_txn;
-    EndTxn 0..=5 EndTxnRequest => transactions::end_txn;
-    WriteTxnMarkers 1..=1 WriteTxnMarkersRequest => transactions::write_txn_markers;
-    DescribeProducers 0..=0 DescribeProducersRequest => transactions::describe_producers;
-    DescribeTransactions 0..=0 DescribeTransactionsRequest => transactions::describe_transactions;
-    ListTransactions 0..=2 ListTransactionsRequest => transactions::list_transactions;
 }
 
 /// Produce 0 to 2 are only advertised, for old clients' sake; a request of these closes the connection.
@@ -85,7 +85,10 @@ pub(crate) fn offers(api: ApiKey, version: i16) -> bool {
     known && (api != ApiKey::Produce || version >= PRODUCE_MIN) || api == ApiKey::ApiVersions
 }
 
-fn decode<T: Decodable + Default>(incoming: &Incoming, body: Bytes) -> Result<T, Closed> {
+pub(crate) fn decode<T: Decodable + Default>(
+    incoming: &Incoming,
+    body: Bytes,
+) -> Result<T, Closed> {
     if incoming.api == ApiKey::ApiVersions
         && !OFFERED.contains(&(ApiKey::ApiVersions, 0, incoming.version.max(4)))
     {
@@ -96,7 +99,7 @@ fn decode<T: Decodable + Default>(incoming: &Incoming, body: Bytes) -> Result<T,
 }
 
 /// What a handler may return.
-trait IntoAnswer {
+pub(crate) trait IntoAnswer {
     fn into_answer(self, version: i16) -> Result<Answer, Closed>;
 }
 

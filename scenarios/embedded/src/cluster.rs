@@ -1,5 +1,6 @@
 //! A cluster as its owner sees it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -9,7 +10,8 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::server;
+use crate::faults::Faults;
+use crate::server::{self, Listening};
 use crate::settings::Settings;
 use crate::state::{Broker, State, Status};
 use crate::transactions::{self, Transactions};
@@ -65,12 +67,13 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) sessions: crate::api::sessions::Sessions,
-    pub(crate) groups: crate::groups::Groups,
     pub(crate) transactions: Transactions,
+    pub(crate) groups: crate::groups::Groups,
+    pub(crate) faults: Faults,
     state: Mutex<State>,
     runtime: Handle,
-    /// Accepting tasks by node id; aborting one closes its sockets and its connections.
-    listening: Mutex<std::collections::BTreeMap<i32, Vec<tokio::task::AbortHandle>>>,
+    /// What listens, by node id.
+    listening: Mutex<BTreeMap<i32, Listening>>,
 }
 
 impl Shared {
@@ -104,8 +107,8 @@ impl EmbeddedCluster {
         if !(1..=BROKERS_MAX).contains(&settings.brokers) {
             return Err(StartError::Brokers(settings.brokers));
         }
-        let groups = crate::groups::Groups::new(&settings)?;
         let limits = transactions::Limits::parse(&settings)?;
+        let groups = crate::groups::Groups::new(&settings)?;
         let (hand_over, handle) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let body = move || {
@@ -140,6 +143,7 @@ impl EmbeddedCluster {
                     rack: None,
                     addresses: Vec::new(),
                     status: Status::Down,
+                    incarnation: 0,
                 },
             );
         }
@@ -148,8 +152,9 @@ impl EmbeddedCluster {
             cluster_id: random_id(),
             clock: settings.clock.clone(),
             sessions: Default::default(),
-            groups,
             transactions: Transactions::new(limits),
+            groups,
+            faults: Faults::new(settings.clock.clone()),
             state: Mutex::new(state),
             runtime,
             listening: Mutex::default(),
@@ -163,15 +168,14 @@ impl EmbeddedCluster {
         for node_id in 1..=cluster.shared.settings.brokers {
             server::open(&cluster.shared, node_id)?;
         }
-        let groups = crate::groups::run(Arc::clone(&cluster.shared));
-        cluster.shared.runtime().spawn(groups);
         let started_ms = cluster.shared.clock.now_ms();
         let coordinating = transactions::run(Arc::clone(&cluster.shared), started_ms);
         cluster.shared.runtime().spawn(coordinating);
+        let groups = crate::groups::run(Arc::clone(&cluster.shared));
+        cluster.shared.runtime().spawn(groups);
         Ok(cluster)
     }
 
-    #[cfg(test)]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -201,9 +205,7 @@ impl EmbeddedCluster {
 }
 
 impl Shared {
-    pub(crate) fn listening(
-        &self,
-    ) -> MutexGuard<'_, std::collections::BTreeMap<i32, Vec<tokio::task::AbortHandle>>> {
+    pub(crate) fn listening(&self) -> MutexGuard<'_, BTreeMap<i32, Listening>> {
         self.listening
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -29,7 +29,7 @@ pub(crate) enum Resource<'a> {
 
 impl Incoming {
     /// Whether the principal of this request may do this. Without an authorizer, everybody may do everything.
-    pub(crate) fn may(&self, _operation: Operation, _resource: Resource<'_>) -> bool {
-        true
+    pub(crate) fn may(&self, _operation: Operation, resource: Resource<'_>) -> bool {
+        !self.is_denied(resource)
     }
 }

@@ -2,22 +2,47 @@
 
 mod connection;
 mod incoming;
+mod link;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::cluster::{Shared, StartError};
 use crate::state::Status;
 
 pub(crate) use connection::{Answer, Closed};
 pub(crate) use incoming::Incoming;
+pub(crate) use link::{Link, Transport};
 
 /// After a failed accept (no file descriptors left), before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long closing a broker's sockets may take: the cluster's thread has to come round to it.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The open sockets of a broker.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    /// One for each listener; all connections end with it.
+    tasks: Vec<AbortHandle>,
+    /// Every listener and connection holds a sender until it is closed.
+    gone: mpsc::Receiver<()>,
+}
+
+impl Listening {
+    /// Closes listeners and connections; returns when they are closed.
+    pub(crate) fn close(self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        // Nothing is ever sent: this ends with the last sender.
+        self.gone.recv_timeout(CLOSE_PATIENCE).ok();
+    }
+}
 
 /// Opens the sockets of a broker and lets it serve; on its old ports if it had any.
 pub(crate) fn open(shared: &Arc<Shared>, node_id: i32) -> Result<(), StartError> {
@@ -39,12 +64,14 @@ pub(crate) fn open(shared: &Arc<Shared>, node_id: i32) -> Result<(), StartError>
     };
     let socket = bind(shared, wanted).map_err(refused)?;
     let address = socket.local_addr().map_err(refused)?;
+    let (alive, gone) = mpsc::channel();
     let task = shared
         .runtime()
-        .spawn(accept(Arc::clone(shared), node_id, 0, socket));
+        .spawn(accept(Arc::clone(shared), node_id, 0, socket, alive));
+    let tasks = vec![task.abort_handle()];
     shared
         .listening()
-        .insert(node_id, vec![task.abort_handle()]);
+        .insert(node_id, Listening { tasks, gone });
     let mut state = shared.state();
     if let Some(broker) = state.brokers.get_mut(&node_id) {
         broker.addresses = vec![address];
@@ -65,13 +92,26 @@ fn bind(shared: &Shared, address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Serves connections until it is aborted; all of them end with it.
-async fn accept(shared: Arc<Shared>, node_id: i32, listener: usize, socket: TcpListener) {
+async fn accept(
+    shared: Arc<Shared>,
+    node_id: i32,
+    listener: usize,
+    socket: TcpListener,
+    alive: mpsc::Sender<()>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    connections.spawn(connection::serve(Arc::clone(&shared), node_id, listener, stream, peer));
+                    if shared.faults.any() && !shared.faults.accepts(node_id).await {
+                        continue;
+                    }
+                    let (shared, alive) = (Arc::clone(&shared), alive.clone());
+                    connections.spawn(async move {
+                        connection::serve(shared, node_id, listener, stream, peer).await;
+                        drop(alive);
+                    });
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },

@@ -119,6 +119,7 @@ impl Bench {
             client_id: text("tests"),
             api,
             version,
+            faults: None,
         };
         let mut bytes = BytesMut::new();
         request.encode(&mut bytes, version).unwrap();
