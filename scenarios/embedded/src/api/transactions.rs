@@ -5,6 +5,8 @@ mod admission;
 mod describe;
 mod markers;
 mod own;
+#[cfg(test)]
+mod tests;
 
 use kafka_protocol::error::ResponseError;
 

@@ -5,7 +5,7 @@ use kafka_protocol::error::ResponseError;
 use super::{Producer, TopicPartition};
 use crate::api::coordinators::OFFSETS_TOPIC;
 use crate::cluster::Shared;
-use crate::state::{Partition, Status};
+use crate::state::Partition;
 
 /// Writes a marker if that can be done now; also true if there is nothing left to write to. False: try again later.
 pub(super) fn written(
@@ -19,8 +19,7 @@ pub(super) fn written(
         let state = shared.state();
         state.partition(topic, *index).map(|(_, partition)| {
             let leader = partition.lock().leadership.leader;
-            let up = |broker: &crate::state::Broker| broker.status == Status::Up;
-            (partition, state.brokers.get(&leader).is_some_and(up))
+            (partition, state.is_up(leader))
         })
     };
     match found {
