@@ -9,6 +9,8 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::config::Configs;
+use crate::housekeeping;
 use crate::server;
 use crate::settings::Settings;
 use crate::state::{Broker, State, Status};
@@ -101,6 +103,7 @@ impl EmbeddedCluster {
         if !(1..=BROKERS_MAX).contains(&settings.brokers) {
             return Err(StartError::Brokers(settings.brokers));
         }
+        let configs = Configs::new(&settings.properties)?;
         let (hand_over, handle) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let body = move || {
@@ -126,7 +129,10 @@ impl EmbeddedCluster {
             Ok(result) => result.map_err(StartError::Thread)?,
             Err(_) => return Err(StartError::Thread(io::Error::other("it ended at once"))),
         };
-        let mut state = State::default();
+        let mut state = State {
+            configs,
+            ..State::default()
+        };
         for node_id in 1..=settings.brokers {
             state.brokers.insert(
                 node_id,
@@ -156,6 +162,7 @@ impl EmbeddedCluster {
         for node_id in 1..=cluster.shared.settings.brokers {
             server::open(&cluster.shared, node_id)?;
         }
+        housekeeping::start(&cluster.shared);
         Ok(cluster)
     }
 

@@ -3,6 +3,8 @@
 mod api;
 mod clock;
 mod cluster;
+mod config;
+mod housekeeping;
 mod log;
 mod security;
 mod server;

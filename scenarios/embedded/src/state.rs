@@ -10,7 +10,9 @@ use std::sync::Arc;
 use kafka_protocol::error::ResponseError;
 use uuid::Uuid;
 
-pub(crate) use partition::{Leadership, Partition};
+use crate::config::Configs;
+
+pub(crate) use partition::{Leadership, Partition, PartitionData};
 pub(crate) use topic::Topic;
 
 /// What is known of a broker.
@@ -43,6 +45,7 @@ pub(crate) struct State {
     pub(crate) controller: i32,
     pub(crate) topics: BTreeMap<String, Arc<Topic>>,
     pub(crate) ids: HashMap<Uuid, String>,
+    pub(crate) configs: Configs,
 }
 
 impl State {
