@@ -2,12 +2,17 @@
 
 mod acls;
 pub(crate) mod coordinators;
+mod cluster;
+mod configs;
 mod fetch;
 mod groups;
 mod list_offsets;
 mod metadata;
 mod produce;
 pub(crate) mod sasl;
+mod quotas;
+mod reassign;
+mod records;
 pub(crate) mod sessions;
 mod topics;
 mod transactions;
@@ -84,6 +89,23 @@ offer! {
     DescribeProducers 0..=0 DescribeProducersRequest => transactions::describe_producers;
     DescribeTransactions 0..=0 DescribeTransactionsRequest => transactions::describe_transactions;
     ListTransactions 0..=2 ListTransactionsRequest => transactions::list_transactions;
+    DeleteTopics 1..=6 DeleteTopicsRequest => topics::delete_topics;
+    CreatePartitions 0..=3 CreatePartitionsRequest => topics::create_partitions;
+    DescribeTopicPartitions 0..=0 DescribeTopicPartitionsRequest => topics::describe_topic_partitions;
+    DescribeConfigs 1..=4 DescribeConfigsRequest => configs::describe_configs;
+    AlterConfigs 0..=2 AlterConfigsRequest => configs::alter_configs;
+    IncrementalAlterConfigs 0..=1 IncrementalAlterConfigsRequest => configs::incremental_alter_configs;
+    ListConfigResources 0..=1 ListConfigResourcesRequest => configs::list_config_resources;
+    DeleteRecords 0..=2 DeleteRecordsRequest => records::delete_records;
+    OffsetForLeaderEpoch 2..=4 OffsetForLeaderEpochRequest => records::offset_for_leader_epoch;
+    DescribeCluster 0..=2 DescribeClusterRequest => cluster::describe_cluster;
+    DescribeQuorum 0..=2 DescribeQuorumRequest => cluster::describe_quorum;
+    DescribeLogDirs 1..=4 DescribeLogDirsRequest => cluster::describe_log_dirs;
+    ElectLeaders 0..=2 ElectLeadersRequest => reassign::elect_leaders;
+    AlterPartitionReassignments 0..=1 AlterPartitionReassignmentsRequest => reassign::alter_partition_reassignments;
+    ListPartitionReassignments 0..=0 ListPartitionReassignmentsRequest => reassign::list_partition_reassignments;
+    DescribeClientQuotas 0..=1 DescribeClientQuotasRequest => quotas::describe_client_quotas;
+    AlterClientQuotas 0..=1 AlterClientQuotasRequest => quotas::alter_client_quotas;
 }
 
 /// Produce 0 to 2 are only advertised, for old clients' sake; a request of these closes the connection.

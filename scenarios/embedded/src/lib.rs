@@ -17,6 +17,8 @@ mod cluster;
 mod elections;
 mod faults;
 mod groups;
+mod config;
+mod housekeeping;
 mod log;
 mod security;
 mod server;
