@@ -60,10 +60,7 @@ fn poll(what: &str, consumers: &[&BaseConsumer], mut done: impl FnMut(&[usize]) 
     let deadline = Instant::now() + PATIENCE;
     let mut counts = vec![0; consumers.len()];
     while !done(&counts) {
-        assert!(
-            Instant::now() < deadline,
-            "{what}: {counts:?} records in {PATIENCE:?}"
-        );
+        assert!(Instant::now() < deadline, "{what}: {counts:?} records in {PATIENCE:?}");
         for (consumer, count) in consumers.iter().zip(&mut counts) {
             match consumer.poll(TICK) {
                 Some(Ok(_)) => *count += 1,
@@ -122,9 +119,7 @@ fn two_consumers_share_commit_and_leave() {
 fn seeking_and_starting_from_a_commit() {
     for protocol in PROTOCOLS {
         let (cluster, client) = filled(1);
-        client
-            .commit_offsets("g", "t", &[(0, 90), (1, 100), (2, 100), (3, 100)])
-            .unwrap();
+        client.commit_offsets("g", "t", &[(0, 90), (1, 100), (2, 100), (3, 100)]).unwrap();
         let member = consumer(&cluster, "g", protocol);
         member.subscribe(&["t"]).unwrap();
         poll("from the commit", &[&member], |counts| counts[0] == 10);
@@ -209,9 +204,7 @@ fn groups_are_listed_and_deleted() {
             .set("bootstrap.servers", cluster.bootstrap())
             .create()
             .unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let delete = |group: &str| {
             let options = AdminOptions::new();
             let deleted = runtime.block_on(admin.delete_groups(&[group], &options));
@@ -245,13 +238,9 @@ fn offsets_in_transactions() {
     for (offset, commit) in [(10, true), (20, false), (30, true)] {
         producer.begin_transaction().unwrap();
         let mut offsets = TopicPartitionList::new();
-        offsets
-            .add_partition_offset("t", 2, Offset::Offset(offset))
-            .unwrap();
+        offsets.add_partition_offset("t", 2, Offset::Offset(offset)).unwrap();
         let group = member.group_metadata().unwrap();
-        producer
-            .send_offsets_to_transaction(&offsets, &group, PATIENCE)
-            .unwrap();
+        producer.send_offsets_to_transaction(&offsets, &group, PATIENCE).unwrap();
         if commit {
             producer.commit_transaction(PATIENCE).unwrap();
         } else {
