@@ -9,6 +9,7 @@ use crosscurrent_benches::{Args, Pair, Report};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
+use scenarios::Cluster;
 use scenarios::client::TestRecord;
 
 const PARTITIONS: i32 = 10;

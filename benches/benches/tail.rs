@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use rdkafka::config::ClientConfig;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use scenarios::Cluster;
 
 const TOPIC: &str = "events";
 const COPY: &str = "east.events";

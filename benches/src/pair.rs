@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use scenarios::process::Process;
-use scenarios::{KafkaClient, Product, RealCluster};
+use scenarios::{Cluster, KafkaClient, Product, RealCluster};
 
 use crate::data::Checksum;
 

@@ -5,7 +5,10 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
+
+use rand::random;
 
 use crate::{Error, await_ok};
 
@@ -62,16 +65,28 @@ pub(crate) fn scratch(name: &str) -> Result<PathBuf, Error> {
 fn own_folder() -> Result<(PathBuf, File), Error> {
     let runs = cache()?.join("run");
     fs::create_dir_all(&runs).map_err(|e| Error::io("create folder", &runs, e))?;
+    let mut ended = Vec::new();
     let _sweeping = lock(&runs, LOCK)?; // no sweep between another's create_dir and its lock
     for entry in fs::read_dir(&runs)
         .map_err(|e| Error::io("list folder", &runs, e))?
         .flatten()
     {
-        if entry.path().is_dir() && !in_use(&entry.path()) {
-            // A leftover that cannot be deleted only costs space.
-            drop(fs::remove_dir_all(entry.path()));
+        let moved = runs.join(format!("ended-{}", random::<u64>()));
+        // Its name may come again. A leftover that cannot be moved or deleted only costs space.
+        if entry.path().is_dir()
+            && !in_use(&entry.path())
+            && fs::rename(entry.path(), &moved).is_ok()
+        {
+            ended.push(moved);
         }
     }
+    // Brokers leave gigabytes, and nobody needs to wait until they are gone: what this process does not get
+    // done, a later one finds.
+    thread::spawn(move || {
+        for folder in ended {
+            drop(fs::remove_dir_all(folder));
+        }
+    });
     let own = runs.join(std::process::id().to_string());
     fs::create_dir_all(&own).map_err(|e| Error::io("create folder", &own, e))?;
     let held = lock(&own, LOCK)?;

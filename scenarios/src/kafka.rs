@@ -7,14 +7,13 @@ mod broker;
 mod cluster;
 mod install;
 mod ports;
+mod segments;
 mod settings;
-mod shared;
 mod template;
 
-pub use broker::Broker;
+pub use broker::RealBroker;
 pub use cluster::RealCluster;
 pub use install::{Jars, class_path, java};
-pub use shared::{Pair, SharedPair, shared_pair};
 
 /// Fetches the broker's jars and builds the class archive, unless both are there.
 ///

@@ -1,20 +1,23 @@
 //! Brokers are restarted on both sides.
 
 use scenarios::client::unique;
-use scenarios::{RealCluster, await_that};
+use scenarios::{Kind, await_that, on_every_kind};
 
 use crate::flows::{Flow, PATIENCE, await_contents, check_contents, read, stop};
 use crate::load::Load;
+
+on_every_kind! {
+    brokers_restarted_under_load,
+}
 
 /// Goal: two brokers a side; each side loses and regains a broker by SIGTERM and another by SIGKILL, under load: the
 /// copies equal the sources, nothing lost, nothing doubled. Method: one flow with two replicas everywhere, whose
 /// leaders move, and one with a single replica, whose partitions wait for their broker and meet one that has forgotten
 /// all but the last batch of a producer (docs/spec/real-kafka.md 3).
-#[test]
-fn brokers_restarted_under_load() {
+fn brokers_restarted_under_load(kind: Kind) {
     let (east, west) = std::thread::scope(|scope| {
-        let east = scope.spawn(|| RealCluster::start("east", 2).unwrap());
-        let west = RealCluster::start("west", 2).unwrap();
+        let east = scope.spawn(|| kind.start("east", 2, &[]).unwrap());
+        let west = kind.start("west", 2, &[]).unwrap();
         (east.join().unwrap(), west)
     });
     let (source, target) = (east.client().unwrap(), west.client().unwrap());
@@ -22,12 +25,12 @@ fn brokers_restarted_under_load() {
     let mut running = Vec::new();
     for (topic, replicas) in names.iter().zip([2, 1]) {
         source.create_topic(topic, 4, replicas, &[]).unwrap();
-        let flow = Flow::new(&format!("rf{replicas}"), &east, &west, topic)
+        let flow = Flow::new(&format!("rf{replicas}"), &*east, &*west, topic)
             .with(&format!("replication.factor = {replicas}"))
             .with("offset.storage.replication.factor = 2")
             .with("emit.heartbeats.enabled = false");
         let product = flow.run();
-        running.push((topic, flow, product, Load::start(&east, topic, 4)));
+        running.push((topic, flow, product, Load::start(&*east, topic, 4)));
     }
     let copied = |flow: &Flow, topic: &str| -> i64 {
         target

@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 
 use scenarios::client::unique;
-use scenarios::{await_that, shared_pair};
+use scenarios::{Kind, await_that, on_every_kind};
 
 use crate::flows::{Flow, PATIENCE, all_positions, await_ids, read, stop};
 use crate::load::Load;
+
+on_every_kind! {
+    killed_under_load,
+}
 
 const KILLS: usize = 5;
 const PARTITIONS: u64 = 3;
@@ -14,15 +18,14 @@ const PARTITIONS: u64 = 3;
 /// Goal: killed five times under load, nothing is lost, the order is kept, and each start goes on at a stored position,
 /// so that what comes twice lies behind that. Method: id / partitions is the upstream offset, so the copy shows every
 /// step back.
-#[test]
-fn killed_under_load() {
-    let pair = shared_pair().unwrap();
+fn killed_under_load(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let topic = unique("killed");
     east.create_topic(&topic, 3, 1, &[]).unwrap();
-    let flow = Flow::new("kill", &pair.east, &pair.west, &topic);
+    let flow = Flow::new("kill", pair.east, pair.west, &topic);
     let copy = flow.remote(&topic);
-    let load = Load::start(&pair.east, &topic, 3);
+    let load = Load::start(pair.east, &topic, 3);
     let mut product = flow.run();
     let mut seen = 0;
     for kill in 1..=KILLS {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use scenarios::client::{Contents, Isolation, KafkaClient, Tally, compare, tally};
-use scenarios::{Error, Product, RealCluster, await_ok};
+use scenarios::{Cluster, Error, Product, await_ok};
 
 /// Bound on any wait; tests end long before it unless something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,8 +28,8 @@ impl Flow {
     /// A flow of the topics that match `topics`, with every replication factor 1 and quick refreshes.
     pub(crate) fn new(
         name: &str,
-        source: &RealCluster,
-        target: &RealCluster,
+        source: &dyn Cluster,
+        target: &dyn Cluster,
         topics: &str,
     ) -> Self {
         Self {

@@ -1,18 +1,20 @@
 //! Heartbeats, in MM2's bytes.
 
 use scenarios::client::{KafkaClient, ReadRecord};
-use scenarios::{await_ok, shared_pair};
+use scenarios::{Kind, await_ok, on_every_kind};
 
 use crate::flows::{Flow, PATIENCE, now_ms, read, stop};
 
+on_every_kind! {
+    heartbeats_hold_mm2s_bytes_and_travel,
+}
+
 /// Goal: each flow beats on its target every second, the first time after one interval, and beats travel on with the
 /// flow. Method: the bytes of docs/spec/mm2.md 3.2, written by hand here.
-#[test]
-fn heartbeats_hold_mm2s_bytes_and_travel() {
-    let pair = shared_pair().unwrap();
+fn heartbeats_hold_mm2s_bytes_and_travel(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
-    let flow =
-        Flow::new("hb", &pair.east, &pair.west, "none").with("TARGET->SOURCE.enabled = true");
+    let flow = Flow::new("hb", pair.east, pair.west, "none").with("TARGET->SOURCE.enabled = true");
     let started_ms = now_ms();
     let mut product = flow.run();
     // (cluster, topic, whose beats): east->west beats on west; west's copy of east's topic holds what west->east beat.

@@ -1,20 +1,24 @@
 //! What does not fit, and what is there no more.
 
 use scenarios::client::{numbered, unique};
-use scenarios::shared_pair;
+use scenarios::{Kind, on_every_kind};
 
 use crate::flows::{Flow, PATIENCE, await_exact, await_ids, read, stop};
 
+on_every_kind! {
+    remote_topic_with_a_smaller_limit,
+    source_deleted_records_while_stopped,
+}
+
 /// Goal: batches that are larger than the remote topic's limit are split; a single record that is larger stops its
 /// partition, which says so, and no other.
-#[test]
-fn remote_topic_with_a_smaller_limit() {
-    let pair = shared_pair().unwrap();
+fn remote_topic_with_a_smaller_limit(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let topic = unique("small");
     east.create_topic(&topic, 2, 1, &[]).unwrap();
-    let flow = Flow::new("small", &pair.east, &pair.west, &topic)
-        .with("sync.topic.configs.enabled = false");
+    let flow =
+        Flow::new("small", pair.east, pair.west, &topic).with("sync.topic.configs.enabled = false");
     let copy = flow.remote(&topic);
     west.create_topic(&copy, 2, 1, &[("max.message.bytes", "20000")])
         .unwrap();
@@ -63,14 +67,13 @@ fn remote_topic_with_a_smaller_limit() {
 }
 
 /// Goal: records that the source deleted while the flow was stopped: it goes on at the log start and tells how many.
-#[test]
-fn source_deleted_records_while_stopped() {
-    let pair = shared_pair().unwrap();
+fn source_deleted_records_while_stopped(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let topic = unique("deleted");
     east.create_topic(&topic, 1, 1, &[]).unwrap();
     east.produce(&topic, &numbered(0..1_000, 1, 50)).unwrap();
-    let flow = Flow::new("deleted", &pair.east, &pair.west, &topic);
+    let flow = Flow::new("deleted", pair.east, pair.west, &topic);
     let mut product = flow.run();
     await_exact(&west, &flow.remote(&topic), 0..1_000);
     stop(&mut product);

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use scenarios::client::{KafkaClient, numbered};
-use scenarios::{RealCluster, await_that};
+use scenarios::{Cluster, await_that};
 
 use crate::flows::PATIENCE;
 
@@ -26,7 +26,7 @@ pub(crate) struct Load {
 impl Load {
     /// Writes to `partitions` partitions of `topic`, from id 0 on. A write that fails, because brokers come and go,
     /// is not repeated: then what stands in the topic is the truth, not the ids.
-    pub(crate) fn start(cluster: &RealCluster, topic: &str, partitions: i32) -> Self {
+    pub(crate) fn start(cluster: &dyn Cluster, topic: &str, partitions: i32) -> Self {
         let (next, end) = (
             Arc::new(AtomicU64::new(0)),
             Arc::new(AtomicBool::new(false)),

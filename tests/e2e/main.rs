@@ -1,5 +1,5 @@
-//! End-to-end tests of the product on real Apache Kafka, checked by an independent client (librdkafka).
-//! One program, so that its tests share a pair of clusters.
+//! End-to-end tests of the product on every kind of Kafka cluster, checked by an independent client (librdkafka).
+//! One program, so that its tests share a pair of clusters of each kind.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,23 +1,22 @@
 //! A producer that does not batch, and a window that is the limit.
 
-use std::fs;
-use std::path::Path;
-
-use bytes::Bytes;
 use scenarios::client::{Codec, Isolation, WriteOptions, numbered, unique};
-use scenarios::shared_pair;
+use scenarios::{Kind, on_every_kind};
 
 use crate::flows::{Flow, await_copy, stop};
+
+on_every_kind! {
+    small_batches_that_wait_are_joined,
+}
 
 /// Enough batches of one record to keep a window full for a while.
 const RECORDS: u64 = 5_000;
 
 /// Goal: what waits for a slot of the window is joined, and no record changes by it.
 /// Method: a backlog of batches of one record, of which five at a time can be on their way; afterwards count
-/// the batches in the target's log files.
-#[test]
-fn small_batches_that_wait_are_joined() {
-    let pair = shared_pair().unwrap();
+/// the batches in the logs.
+fn small_batches_that_wait_are_joined(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let prefix = unique("joined");
     let topics =
@@ -32,13 +31,13 @@ fn small_batches_that_wait_are_joined() {
         east.produce_with(topic, &numbered(0..RECORDS, 1, 200), options)
             .unwrap();
     }
-    let flow = Flow::new("joined", &pair.east, &pair.west, &format!("{prefix}.*"));
+    let flow = Flow::new("joined", pair.east, pair.west, &format!("{prefix}.*"));
     let mut product = flow.run();
     for (topic, _) in &topics {
         let copy = flow.remote(topic);
         await_copy(&east, topic, &west, &copy, Isolation::ReadCommitted);
-        let source = batches_in(&pair.east.broker(1).partition_folder(topic, 0));
-        let target = batches_in(&pair.west.broker(1).partition_folder(&copy, 0));
+        let source = pair.east.broker(1).batches(topic, 0).unwrap();
+        let target = pair.west.broker(1).batches(&copy, 0).unwrap();
         assert!(
             source >= RECORDS,
             "{topic}: the source has {source} batches for {RECORDS} records"
@@ -49,17 +48,4 @@ fn small_batches_that_wait_are_joined() {
         );
     }
     stop(&mut product);
-}
-
-/// Batches in a partition's segment files.
-fn batches_in(folder: &Path) -> u64 {
-    let mut count = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "log") {
-            let segment = Bytes::from(fs::read(&path).unwrap());
-            count += batch::batches(&segment).take_while(Result::is_ok).count() as u64;
-        }
-    }
-    count
 }

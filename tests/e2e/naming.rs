@@ -1,14 +1,19 @@
 //! Names of copies, and which flows run.
 
 use scenarios::client::{numbered, unique};
-use scenarios::{await_that, shared_pair};
+use scenarios::{Kind, await_that, on_every_kind};
 
 use crate::flows::{Flow, PATIENCE, await_exact, run_with, stop};
 
+on_every_kind! {
+    clusters_limits_the_flows,
+    identity_policy,
+    custom_separator,
+}
+
 /// Goal: `--clusters` runs the flows into those clusters only.
-#[test]
-fn clusters_limits_the_flows() {
-    let pair = shared_pair().unwrap();
+fn clusters_limits_the_flows(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let topic = unique("limit");
     for client in [&east, &west] {
@@ -16,7 +21,7 @@ fn clusters_limits_the_flows() {
         client.produce(&topic, &numbered(0..100, 1, 50)).unwrap();
     }
     let flow =
-        Flow::new("limit", &pair.east, &pair.west, &topic).with("TARGET->SOURCE.enabled = true");
+        Flow::new("limit", pair.east, pair.west, &topic).with("TARGET->SOURCE.enabled = true");
     let back = format!("limit-west.{topic}");
     let mut into_west = run_with(&flow.properties(), &["--clusters", "limit-west"]);
     await_exact(&west, &flow.remote(&topic), 0..100);
@@ -36,14 +41,13 @@ fn clusters_limits_the_flows() {
 }
 
 /// Goal: MM2's identity policy, one way: the copy has the topic's own name.
-#[test]
-fn identity_policy() {
-    let pair = shared_pair().unwrap();
+fn identity_policy(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let topic = unique("identity");
     east.create_topic(&topic, 1, 1, &[]).unwrap();
     east.produce(&topic, &numbered(0..100, 1, 50)).unwrap();
-    let flow = Flow::new("id", &pair.east, &pair.west, &topic).with(
+    let flow = Flow::new("id", pair.east, pair.west, &topic).with(
         "replication.policy.class = org.apache.kafka.connect.mirror.IdentityReplicationPolicy",
     );
     let mut product = flow.run();
@@ -57,15 +61,14 @@ fn identity_policy() {
 }
 
 /// Goal: `replication.policy.separator`.
-#[test]
-fn custom_separator() {
-    let pair = shared_pair().unwrap();
+fn custom_separator(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let topic = unique("separator");
     east.create_topic(&topic, 1, 1, &[]).unwrap();
     east.produce(&topic, &numbered(0..100, 1, 50)).unwrap();
     let flow =
-        Flow::new("sep", &pair.east, &pair.west, &topic).with("replication.policy.separator = __");
+        Flow::new("sep", pair.east, pair.west, &topic).with("replication.policy.separator = __");
     let mut product = flow.run();
     let copy = format!("sep-east__{topic}");
     await_that(&format!("topic {copy}"), PATIENCE, || {

@@ -3,35 +3,43 @@
 use std::time::{Duration, Instant};
 
 use scenarios::client::{numbered, unique};
-use scenarios::{RealCluster, await_that, shared_pair};
+use scenarios::{Kind, await_that, on_every_kind};
 
 use crate::flows::{Flow, PATIENCE, await_contents, await_exact, check_contents, read, stop};
 use crate::load::Load;
 
-/// How long the target is down.
-const OUTAGE: Duration = Duration::from_secs(30);
+on_every_kind! {
+    target_down_under_load,
+    target_comes_late,
+}
 
-/// Goal: a target that is down for half a minute under load, and back: nothing lost, nothing doubled.
-#[test]
-fn target_down_for_half_a_minute() {
-    let pair = shared_pair().unwrap();
-    let target = RealCluster::start("outage", 1).unwrap();
+/// How long the target is down: half a minute, as when a machine is rebooted.
+fn outage(kind: Kind) -> Duration {
+    match kind {
+        Kind::Real => Duration::from_secs(30),
+    }
+}
+
+/// Goal: a target that is down under load, and back: nothing lost, nothing doubled.
+fn target_down_under_load(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
+    let target = kind.start("outage", 1, &[]).unwrap();
     let (east, west) = (pair.east.client().unwrap(), target.client().unwrap());
     let topic = unique("outage");
     east.create_topic(&topic, 4, 1, &[]).unwrap();
-    let flow = Flow::new("outage", &pair.east, &target, &topic);
+    let flow = Flow::new("outage", pair.east, &*target, &topic);
     let mut product = flow.run();
-    let load = Load::start(&pair.east, &topic, 4);
+    let load = Load::start(pair.east, &topic, 4);
     let copy = flow.remote(&topic);
     await_that("copying before the outage", PATIENCE, || {
         west.end_offsets(&copy)
             .is_ok_and(|ends| ends.iter().sum::<i64>() > 2_000)
     })
     .unwrap();
-    let (since, before) = (Instant::now(), load.written());
+    let (outage, since, before) = (outage(kind), Instant::now(), load.written());
     target.broker(1).stop().unwrap();
-    await_that("half a minute of load", PATIENCE, || {
-        since.elapsed() > OUTAGE && load.written() > before + 20_000
+    await_that("load during the outage", PATIENCE, || {
+        since.elapsed() > outage && load.written() > before + 20_000
     })
     .unwrap();
     assert!(
@@ -48,15 +56,14 @@ fn target_down_for_half_a_minute() {
 }
 
 /// Goal: a target that cannot be reached at the start, and comes later.
-#[test]
-fn target_comes_late() {
-    let pair = shared_pair().unwrap();
-    let target = RealCluster::start("late", 1).unwrap();
+fn target_comes_late(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
+    let target = kind.start("late", 1, &[]).unwrap();
     let east = pair.east.client().unwrap();
     let topic = unique("late");
     east.create_topic(&topic, 2, 1, &[]).unwrap();
     east.produce(&topic, &numbered(0..1_000, 2, 100)).unwrap();
-    let flow = Flow::new("late", &pair.east, &target, &topic);
+    let flow = Flow::new("late", pair.east, &*target, &topic);
     target.broker(1).stop().unwrap();
     let mut product = flow.run();
     product

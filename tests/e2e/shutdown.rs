@@ -4,25 +4,30 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use scenarios::client::unique;
-use scenarios::{Product, RealCluster, await_that, shared_pair};
+use scenarios::{Kind, Product, await_that, on_every_kind};
 
 use crate::flows::{Flow, PATIENCE, await_contents, read, stop, stored_positions};
 use crate::load::Load;
+
+on_every_kind! {
+    signals_drain_and_store,
+    signals_while_the_target_is_away,
+    signal_while_the_source_is_away,
+}
 
 /// The promise of `--help`: what is in flight is drained and stored within this.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Goal: SIGTERM, SIGINT and SIGHUP under load: ends with 0 within ten seconds, everything that was copied is stored as copied.
-#[test]
-fn signals_drain_and_store() {
-    let pair = shared_pair().unwrap();
+fn signals_drain_and_store(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let topic = unique("signal");
         east.create_topic(&topic, 2, 1, &[]).unwrap();
-        let flow = Flow::new(&topic, &pair.east, &pair.west, &topic)
+        let flow = Flow::new(&topic, pair.east, pair.west, &topic)
             .with("SOURCE.offset.flush.interval.ms = 600000");
-        let load = Load::start(&pair.east, &topic, 2);
+        let load = Load::start(pair.east, &topic, 2);
         let mut product = flow.run();
         await_copied(&west, &flow.remote(&topic), 3_000);
         let code = end(&mut product, &[signal]);
@@ -45,15 +50,14 @@ fn signals_drain_and_store() {
 
 /// Goal: a signal while the target does not answer (frozen, then dead) ends within ten seconds and says by its code 1
 /// that not everything is stored; a second signal ends at once.
-#[test]
-fn signals_while_the_target_is_away() {
-    let pair = shared_pair().unwrap();
-    let target = RealCluster::start("away", 1).unwrap();
+fn signals_while_the_target_is_away(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
+    let target = kind.start("away", 1, &[]).unwrap();
     let (east, west) = (pair.east.client().unwrap(), target.client().unwrap());
     let topic = unique("away");
     east.create_topic(&topic, 2, 1, &[]).unwrap();
-    let flow = Flow::new("away", &pair.east, &target, &topic);
-    let load = Load::start(&pair.east, &topic, 2);
+    let flow = Flow::new("away", pair.east, &*target, &topic);
+    let load = Load::start(pair.east, &topic, 2);
     let mut product = flow.run();
     await_copied(&west, &flow.remote(&topic), 2_000);
     target.broker(1).freeze().unwrap();
@@ -104,16 +108,15 @@ fn signals_while_the_target_is_away() {
 }
 
 /// Goal: a signal while the source is dead: what was copied is stored, so this is a clean end.
-#[test]
-fn signal_while_the_source_is_away() {
-    let pair = shared_pair().unwrap();
-    let source = RealCluster::start("gone", 1).unwrap();
+fn signal_while_the_source_is_away(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
+    let source = kind.start("gone", 1, &[]).unwrap();
     let (east, west) = (source.client().unwrap(), pair.west.client().unwrap());
     let topic = unique("gone");
     east.create_topic(&topic, 2, 1, &[]).unwrap();
     east.produce(&topic, &scenarios::client::numbered(0..1_000, 2, 50))
         .unwrap();
-    let flow = Flow::new("gone", &source, &pair.west, &topic);
+    let flow = Flow::new("gone", &*source, pair.west, &topic);
     let mut product = flow.run();
     await_copied(&west, &flow.remote(&topic), 1_000);
     source.broker(1).kill().unwrap();

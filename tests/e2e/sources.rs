@@ -1,21 +1,29 @@
 //! Source topics that are not plain: compacted, stamped by the broker, transactional.
 
 use scenarios::client::{Contents, Isolation, KafkaClient, TestRecord, numbered, unique};
-use scenarios::{RealCluster, await_ok, shared_pair};
+use scenarios::{Kind, await_ok, on_every_kind};
 
 use crate::flows::{
     Flow, PATIENCE, await_contents, await_copy, check_contents, read, stop, stored_positions,
 };
 
+on_every_kind! {
+    compacted_source,
+    log_append_time_source,
+    transactional_source_read_uncommitted,
+    transactional_source_read_committed,
+    large_transactions_read_committed,
+}
+
 const PARTITIONS: i32 = 2;
 
 /// Goal: the copy of a compacted topic (holes between and inside batches, tombstones, empty batches) equals it, and a
 /// restart copies nothing twice. Method: a broker that cleans twice a second; the offsets show that there are holes.
-#[test]
-fn compacted_source() {
-    let pair = shared_pair().unwrap();
-    let source =
-        RealCluster::start_with("compacting", 1, &[("log.cleaner.backoff.ms", "500")]).unwrap();
+fn compacted_source(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
+    let source = kind
+        .start("compacting", 1, &[("log.cleaner.backoff.ms", "500")])
+        .unwrap();
     let (east, west) = (source.client().unwrap(), pair.west.client().unwrap());
     let topic = unique("compacted");
     let quick = [
@@ -42,7 +50,7 @@ fn compacted_source() {
     // From here on the source stays as it is, and so must the copy, whose configs would be the same.
     east.set_topic_config(&topic, &[("cleanup.policy", "delete")])
         .unwrap();
-    let flow = Flow::new("cp", &source, &pair.west, &topic).with("config.properties.exclude = .*");
+    let flow = Flow::new("cp", &*source, pair.west, &topic).with("config.properties.exclude = .*");
     let mut product = flow.run();
     await_copy(
         &east,
@@ -68,9 +76,8 @@ fn compacted_source() {
 }
 
 /// Goal: the copy of a LogAppendTime topic has the timestamps that consumers of the source see.
-#[test]
-fn log_append_time_source() {
-    let pair = shared_pair().unwrap();
+fn log_append_time_source(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let topic = unique("appended");
     east.create_topic(
@@ -88,7 +95,7 @@ fn log_append_time_source() {
             .flatten()
             .all(|read| read.record.timestamp_ms > written[1_999].timestamp_ms)
     );
-    let flow = Flow::new("la", &pair.east, &pair.west, &topic);
+    let flow = Flow::new("la", pair.east, pair.west, &topic);
     let mut product = flow.run();
     await_contents(&seen, &west, &flow.remote(&topic));
     let config = west.topic_config(&flow.remote(&topic)).unwrap();
@@ -107,22 +114,19 @@ fn log_append_time_source() {
 }
 
 /// Goal: as MM2 does by default, aborted records are copied as plain ones, and none waits for the end of a transaction.
-#[test]
-fn transactional_source_read_uncommitted() {
-    transactional(Isolation::ReadUncommitted, "read_uncommitted");
+fn transactional_source_read_uncommitted(kind: Kind) {
+    transactional(kind, Isolation::ReadUncommitted, "read_uncommitted");
 }
 
 /// Goal: with `consumer.isolation.level=read_committed` the copy holds what was committed, up to the last stable offset.
-#[test]
-fn transactional_source_read_committed() {
-    transactional(Isolation::ReadCommitted, "read_committed");
+fn transactional_source_read_committed(kind: Kind) {
+    transactional(kind, Isolation::ReadCommitted, "read_committed");
 }
 
 /// Goal: aborted transactions that are larger than a fetch and interleaved with committed and plain records, read by a
 /// flow that is stopped and started in the middle of them.
-#[test]
-fn large_transactions_read_committed() {
-    let pair = shared_pair().unwrap();
+fn large_transactions_read_committed(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let topic = unique("large-transactions");
     east.create_topic(&topic, 1, 1, &[]).unwrap();
@@ -148,7 +152,7 @@ fn large_transactions_read_committed() {
         .read_all(&topic, Isolation::ReadCommitted, PATIENCE)
         .unwrap();
     assert_eq!(expected[&0].len(), 12_000, "committed and plain records");
-    let flow = Flow::new("large", &pair.east, &pair.west, &topic)
+    let flow = Flow::new("large", pair.east, pair.west, &topic)
         .with("SOURCE.consumer.isolation.level = read_committed");
     let copy = flow.remote(&topic);
     let mut product = flow.run();
@@ -170,8 +174,8 @@ fn large_transactions_read_committed() {
     check_contents(&expected, &west, &copy);
 }
 
-fn transactional(isolation: Isolation, level: &str) {
-    let pair = shared_pair().unwrap();
+fn transactional(kind: Kind, isolation: Isolation, level: &str) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let topic = unique(level);
     east.create_topic(&topic, PARTITIONS, 1, &[]).unwrap();
@@ -179,7 +183,7 @@ fn transactional(isolation: Isolation, level: &str) {
         east.transactional(&format!("{topic}-a")).unwrap(),
         east.transactional(&format!("{topic}-b")).unwrap(),
     ];
-    let flow = Flow::new(&level.replace('_', "-"), &pair.east, &pair.west, &topic)
+    let flow = Flow::new(&level.replace('_', "-"), pair.east, pair.west, &topic)
         .with(&format!("SOURCE.consumer.isolation.level = {level}"));
     let mut product = flow.run();
     // Two transactions and plain records at a time, interleaved, so that aborted, committed and plain lie side by side.

@@ -1,15 +1,23 @@
 //! Topics come, grow, go and come again.
 
 use scenarios::client::{numbered, unique};
-use scenarios::shared_pair;
+use scenarios::{Kind, on_every_kind};
 
 use crate::flows::{Flow, PATIENCE, await_exact, read, stop};
 
+on_every_kind! {
+    topics_and_partitions_come_and_go,
+    recreated_while_running,
+    recreated_after_the_flow_gave_it_up,
+    recreated_shorter_while_stopped,
+    remote_topic_deleted_while_running,
+    a_topic_that_cannot_be_created_waits,
+}
+
 /// Goal: what is new on the source is followed within a refresh; what is deleted there stops nothing else, and its
 /// copy stays.
-#[test]
-fn topics_and_partitions_come_and_go() {
-    let pair = shared_pair().unwrap();
+fn topics_and_partitions_come_and_go(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let prefix = unique("come");
     let (steady, late, doomed) = (
@@ -21,7 +29,7 @@ fn topics_and_partitions_come_and_go() {
         east.create_topic(topic, 1, 1, &[]).unwrap();
         east.produce(topic, &numbered(0..100, 1, 50)).unwrap();
     }
-    let flow = Flow::new("come", &pair.east, &pair.west, &format!("{prefix}.*"));
+    let flow = Flow::new("come", pair.east, pair.west, &format!("{prefix}.*"));
     let mut product = flow.run();
     for topic in [&steady, &doomed] {
         await_exact(&west, &flow.remote(topic), 0..100);
@@ -56,15 +64,14 @@ fn topics_and_partitions_come_and_go() {
 
 /// Goal: a topic that was deleted and created again is copied from the new one's first record on, behind the old one's
 /// copy, although the new one is longer than the old one by then.
-#[test]
-fn recreated_while_running() {
-    let pair = shared_pair().unwrap();
+fn recreated_while_running(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let topic = unique("again");
     east.create_topic(&topic, 1, 1, &[]).unwrap();
     east.produce(&topic, &numbered(0..500, 1, 50)).unwrap();
     // A refresh in between would tell the deletion; here the ids have to.
-    let flow = Flow::new("again", &pair.east, &pair.west, &topic)
+    let flow = Flow::new("again", pair.east, pair.west, &topic)
         .with("refresh.topics.interval.seconds = 600");
     let mut product = flow.run();
     await_exact(&west, &flow.remote(&topic), 0..500);
@@ -78,14 +85,13 @@ fn recreated_while_running() {
 
 /// Goal: the same when the flow noticed the deletion before the topic came again, and had been restarted before: the
 /// position that was stored for the old topic says nothing about the new one.
-#[test]
-fn recreated_after_the_flow_gave_it_up() {
-    let pair = shared_pair().unwrap();
+fn recreated_after_the_flow_gave_it_up(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let topic = unique("return");
     east.create_topic(&topic, 1, 1, &[]).unwrap();
     east.produce(&topic, &numbered(0..500, 1, 50)).unwrap();
-    let flow = Flow::new("return", &pair.east, &pair.west, &topic);
+    let flow = Flow::new("return", pair.east, pair.west, &topic);
     let mut product = flow.run();
     await_exact(&west, &flow.remote(&topic), 0..500);
     stop(&mut product);
@@ -112,14 +118,13 @@ fn recreated_after_the_flow_gave_it_up() {
 
 /// Goal: a topic that was created anew, and is shorter, while the flow was stopped: the stored position lies beyond its
 /// end, and as with MM2 `auto.offset.reset` decides, so that all of the new one is copied.
-#[test]
-fn recreated_shorter_while_stopped() {
-    let pair = shared_pair().unwrap();
+fn recreated_shorter_while_stopped(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let topic = unique("shorter");
     east.create_topic(&topic, 1, 1, &[]).unwrap();
     east.produce(&topic, &numbered(0..500, 1, 50)).unwrap();
-    let flow = Flow::new("shorter", &pair.east, &pair.west, &topic);
+    let flow = Flow::new("shorter", pair.east, pair.west, &topic);
     let mut product = flow.run();
     await_exact(&west, &flow.remote(&topic), 0..500);
     stop(&mut product);
@@ -139,9 +144,8 @@ fn recreated_shorter_while_stopped() {
 
 /// Goal: a remote topic that somebody deletes while the flow runs is created again, and what is written from then on is
 /// copied; nothing else stops.
-#[test]
-fn remote_topic_deleted_while_running() {
-    let pair = shared_pair().unwrap();
+fn remote_topic_deleted_while_running(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let prefix = unique("cut");
     let (steady, cut) = (format!("{prefix}-steady"), format!("{prefix}-cut"));
@@ -149,7 +153,7 @@ fn remote_topic_deleted_while_running() {
         east.create_topic(topic, 2, 1, &[]).unwrap();
         east.produce(topic, &numbered(0..100, 2, 50)).unwrap();
     }
-    let flow = Flow::new("cut", &pair.east, &pair.west, &format!("{prefix}.*"));
+    let flow = Flow::new("cut", pair.east, pair.west, &format!("{prefix}.*"));
     let mut product = flow.run();
     for topic in [&steady, &cut] {
         await_exact(&west, &flow.remote(topic), 0..100);
@@ -168,13 +172,12 @@ fn remote_topic_deleted_while_running() {
 
 /// Goal: a remote topic that cannot be created keeps its own partitions waiting, says why, and nothing else; once
 /// somebody creates it, it is copied.
-#[test]
-fn a_topic_that_cannot_be_created_waits() {
-    let pair = shared_pair().unwrap();
+fn a_topic_that_cannot_be_created_waits(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let prefix = unique("create");
     let (good, bad) = (format!("{prefix}-good"), format!("{prefix}-bad"));
-    let flow = Flow::new("create", &pair.east, &pair.west, &format!("{prefix}.*"))
+    let flow = Flow::new("create", pair.east, pair.west, &format!("{prefix}.*"))
         .with("replication.factor = 3");
     for topic in [&good, &bad] {
         east.create_topic(topic, 1, 1, &[]).unwrap();

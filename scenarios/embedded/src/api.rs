@@ -1,11 +1,13 @@
 //! The APIs that a broker offers, and who answers them.
 
+pub(crate) mod coordinators;
 mod fetch;
 mod list_offsets;
 mod metadata;
 mod produce;
 pub(crate) mod sessions;
 mod topics;
+mod transactions;
 mod versions;
 
 use bytes::{Bytes, BytesMut};
@@ -49,6 +51,15 @@ offer! {
     Metadata 0..=13 MetadataRequest => metadata::metadata;
     ApiVersions 0..=4 ApiVersionsRequest => versions::api_versions;
     CreateTopics 2..=7 CreateTopicsRequest => topics::create_topics;
+    FindCoordinator 0..=6 FindCoordinatorRequest => coordinators::find_coordinator;
+    InitProducerId 0..=5 InitProducerIdRequest => transactions::init_producer_id;
+    AddPartitionsToTxn 0..=5 AddPartitionsToTxnRequest => transactions::add_partitions_to_txn;
+    AddOffsetsToTxn 0..=4 AddOffsetsToTxnRequest => transactions::add_offsets_to_txn;
+    EndTxn 0..=5 EndTxnRequest => transactions::end_txn;
+    WriteTxnMarkers 1..=1 WriteTxnMarkersRequest => transactions::write_txn_markers;
+    DescribeProducers 0..=0 DescribeProducersRequest => transactions::describe_producers;
+    DescribeTransactions 0..=0 DescribeTransactionsRequest => transactions::describe_transactions;
+    ListTransactions 0..=2 ListTransactionsRequest => transactions::list_transactions;
 }
 
 /// Produce 0 to 2 are only advertised, for old clients' sake; a request of these closes the connection.

@@ -14,6 +14,7 @@ use crate::faults::Faults;
 use crate::server::{self, Listening};
 use crate::settings::Settings;
 use crate::state::{Broker, State, Status};
+use crate::transactions::{self, Transactions};
 
 /// Most brokers of a cluster: the limit is what tests need, not a technical one.
 pub const BROKERS_MAX: i32 = 5;
@@ -67,6 +68,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) sessions: crate::api::sessions::Sessions,
     pub(crate) faults: Faults,
+    pub(crate) transactions: Transactions,
     state: Mutex<State>,
     runtime: Handle,
     /// What listens, by node id.
@@ -104,6 +106,7 @@ impl EmbeddedCluster {
         if !(1..=BROKERS_MAX).contains(&settings.brokers) {
             return Err(StartError::Brokers(settings.brokers));
         }
+        let limits = transactions::Limits::parse(&settings)?;
         let (hand_over, handle) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let body = move || {
@@ -148,6 +151,7 @@ impl EmbeddedCluster {
             clock: settings.clock.clone(),
             sessions: Default::default(),
             faults: Faults::new(settings.clock.clone()),
+            transactions: Transactions::new(limits),
             state: Mutex::new(state),
             runtime,
             listening: Mutex::default(),
@@ -161,6 +165,8 @@ impl EmbeddedCluster {
         for node_id in 1..=cluster.shared.settings.brokers {
             server::open(&cluster.shared, node_id)?;
         }
+        let coordinating = transactions::run(Arc::clone(&cluster.shared));
+        cluster.shared.runtime().spawn(coordinating);
         Ok(cluster)
     }
 
@@ -181,6 +187,14 @@ impl EmbeddedCluster {
             .values()
             .filter_map(|broker| broker.addresses.first());
         first.map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl EmbeddedCluster {
+    /// While held, ended transactions wait for their markers: their owners get CONCURRENT_TRANSACTIONS (51), a zombie can still
+    /// write, and readers of committed records see nothing new. Released, all of them are written at once.
+    pub fn hold_transaction_markers(&self, hold: bool) {
+        Transactions::hold_markers(&self.shared, hold);
     }
 }
 

@@ -11,6 +11,7 @@ mod security;
 mod server;
 mod settings;
 mod state;
+mod transactions;
 
 pub use brokers::{Broker, BrokerError};
 pub use clock::Clock;

@@ -9,11 +9,12 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use super::segments;
 use super::template::Template;
-use crate::Error;
 use crate::client::consumer;
 use crate::process::{Process, tail};
 use crate::wait::await_ok;
+use crate::{Broker, Error};
 
 /// How long a node may take to answer. A restart waits for the old registration to expire (2 to 13 s,
 /// docs/spec/real-kafka.md 6); the rest is for a crowded machine.
@@ -25,12 +26,9 @@ const STOP_PATIENCE: Duration = Duration::from_secs(60);
 /// How long one Metadata request may take before the next attempt.
 const METADATA_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A broker that can be killed, stopped, started again on the same port and data, frozen and thawed.
-///
-/// All methods take `&self`: a test may kill a broker while another thread writes to it. They follow one
-/// another (a second call waits), except that [`Broker::kill`] during a start waits for the start.
+/// A broker as a process; see [`Broker`] for what can be done with it.
 #[derive(Debug)]
-pub struct Broker {
+pub struct RealBroker {
     name: String,
     node_id: u32,
     port: u16,
@@ -41,7 +39,7 @@ pub struct Broker {
     process: Mutex<Option<Process>>,
 }
 
-impl Broker {
+impl RealBroker {
     pub(super) fn new(
         name: String,
         node_id: u32,
@@ -67,93 +65,9 @@ impl Broker {
         })
     }
 
-    /// Its cluster's alias and its node id, as errors and logs show it.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Kafka's node id: 1 for the first broker.
-    pub fn node_id(&self) -> u32 {
-        self.node_id
-    }
-
-    /// Host and port, for `bootstrap.servers`.
-    pub fn bootstrap(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    /// True while the JVM lives; also when frozen.
-    pub fn is_running(&self) -> bool {
-        self.process()
-            .as_mut()
-            .is_some_and(|process| matches!(process.exited(), Ok(None)))
-    }
-
-    /// SIGKILL: nothing is flushed, no leader is moved; other brokers see it after the session timeout.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses.
-    pub fn kill(&self) -> Result<(), Error> {
-        match self.process().take() {
-            Some(mut process) => process.kill().map(drop),
-            None => Ok(()),
-        }
-    }
-
-    /// SIGTERM: a controlled shutdown. Returns when the JVM has ended.
-    ///
-    /// # Errors
-    /// [`Error::Timeout`] if it does not end; it is killed then.
-    pub fn stop(&self) -> Result<(), Error> {
-        match self.process().take() {
-            Some(mut process) => process.terminate(STOP_PATIENCE).map(drop),
-            None => Ok(()),
-        }
-    }
-
-    /// Starts the broker again on its port and data; returns when it answers and its cluster lists it.
-    /// Nothing happens if it runs.
-    ///
-    /// # Errors
-    /// [`Error::Exited`] with the end of its log, or [`Error::Timeout`].
-    pub fn start(&self) -> Result<(), Error> {
-        self.launch()?;
-        self.await_ready(&[self.node_id])
-    }
-
-    /// [`Broker::stop`], then [`Broker::start`].
-    ///
-    /// # Errors
-    /// As those two.
-    pub fn restart(&self) -> Result<(), Error> {
-        self.stop()?;
-        self.start()
-    }
-
-    /// SIGSTOP: connections stay open and nothing answers, as with a long pause or a dead switch.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses.
-    pub fn freeze(&self) -> Result<(), Error> {
-        self.signal(Signal::SIGSTOP)
-    }
-
-    /// SIGCONT: ends [`Broker::freeze`].
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses.
-    pub fn thaw(&self) -> Result<(), Error> {
-        self.signal(Signal::SIGCONT)
-    }
-
     /// The JVM's process id, while it runs.
     pub fn process_id(&self) -> Option<u32> {
         self.process().as_ref().map(Process::id)
-    }
-
-    /// Where the broker keeps a partition's log: segment files, named by their first offset.
-    pub fn partition_folder(&self, topic: &str, partition: i32) -> PathBuf {
-        self.data.join(format!("{topic}-{partition}"))
     }
 
     /// The last lines that the broker has logged.
@@ -192,6 +106,62 @@ impl Broker {
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
         // A panic elsewhere leaves the handle as good as it was.
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Broker for RealBroker {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn node_id(&self) -> u32 {
+        self.node_id
+    }
+
+    fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn is_running(&self) -> bool {
+        self.process()
+            .as_mut()
+            .is_some_and(|process| matches!(process.exited(), Ok(None)))
+    }
+
+    /// SIGKILL: nothing is flushed.
+    fn kill(&self) -> Result<(), Error> {
+        match self.process().take() {
+            Some(mut process) => process.kill().map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// SIGTERM.
+    fn stop(&self) -> Result<(), Error> {
+        match self.process().take() {
+            Some(mut process) => process.terminate(STOP_PATIENCE).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn start(&self) -> Result<(), Error> {
+        self.launch()?;
+        self.await_ready(&[self.node_id])
+    }
+
+    /// SIGSTOP.
+    fn freeze(&self) -> Result<(), Error> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// SIGCONT.
+    fn thaw(&self) -> Result<(), Error> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    /// As written: what the broker has appended stands in the files at once.
+    fn batches(&self, topic: &str, partition: i32) -> Result<u64, Error> {
+        segments::batches(&self.data.join(format!("{topic}-{partition}")))
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::broker::{Broker, is_port_taken};
+use super::broker::{RealBroker, is_port_taken};
 use super::ports::Port;
 use super::settings::{NodeSettings, Role};
 use super::template::{Template, random_id, template};
-use crate::client::KafkaClient;
-use crate::{Error, folders};
+use crate::properties::{Properties, server_properties};
+use crate::{Broker, Cluster, Error, folders};
 
 /// Attempts to start a cluster whose ports somebody else turned out to use.
 const START_ATTEMPTS: usize = 3;
@@ -18,17 +18,14 @@ const CONTROLLER_ID: u32 = 100;
 /// An Apache Kafka cluster of its own ports and data, gone when dropped.
 ///
 /// One broker is one combined node. Several brokers get a controller in a JVM of its own, so that any broker,
-/// or all of them, can be killed without losing the controller. If a test panics while it owns the cluster,
-/// the ends of the logs are printed.
-///
-/// Defaults that differ from Kafka's: `auto.create.topics.enable=false`; `log.retention.ms=-1`, so that
-/// records with old timestamps stay; internal topics of 1 or 5 partitions; `broker.session.timeout.ms=2000`.
+/// or all of them, can be killed without losing the controller. [`server_properties`] tells what differs from
+/// Kafka's defaults.
 #[derive(Debug)]
 pub struct RealCluster {
     alias: String,
     cluster_id: String,
-    brokers: Vec<Broker>,
-    controller: Option<Broker>,
+    brokers: Vec<RealBroker>,
+    controller: Option<RealBroker>,
     _ports: Vec<Port>,
 }
 
@@ -48,11 +45,11 @@ impl RealCluster {
     /// # Errors
     /// As [`RealCluster::start`]; a property that Kafka refuses shows in the log that the error carries.
     pub fn start_with(alias: &str, brokers: u32, extra: &[(&str, &str)]) -> Result<Self, Error> {
-        let own = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
-        let extra: Vec<(String, String)> = extra.iter().map(own).collect();
+        let brokers = brokers.max(1);
+        let common = server_properties(brokers, extra);
         let mut attempt = 1;
         loop {
-            match Self::start_once(alias, brokers.max(1), &extra) {
+            match Self::start_once(alias, brokers, &common) {
                 Err(Error::Exited { log, .. })
                     if is_port_taken(&log) && attempt < START_ATTEMPTS =>
                 {
@@ -63,7 +60,7 @@ impl RealCluster {
         }
     }
 
-    fn start_once(alias: &str, brokers: u32, extra: &[(String, String)]) -> Result<Self, Error> {
+    fn start_once(alias: &str, brokers: u32, common: &Properties) -> Result<Self, Error> {
         let template = template()?;
         let folder = folders::scratch(alias)?;
         let controller_port = Port::reserve()?;
@@ -77,8 +74,7 @@ impl RealCluster {
                 if combined { 1 } else { CONTROLLER_ID },
                 controller_port.number(),
             ),
-            brokers,
-            extra,
+            common,
         };
         let controller = match combined {
             true => None,
@@ -106,63 +102,45 @@ impl RealCluster {
         for node in cluster.controller.iter().chain(&cluster.brokers) {
             node.launch()?;
         }
-        let node_ids: Vec<u32> = cluster.brokers.iter().map(Broker::node_id).collect();
+        let node_ids: Vec<u32> = cluster.brokers.iter().map(RealBroker::node_id).collect();
         for broker in &cluster.brokers {
             broker.await_ready(&node_ids)?;
         }
         Ok(cluster)
     }
 
-    /// The name given at the start.
-    pub fn alias(&self) -> &str {
-        &self.alias
-    }
-
-    /// Kafka's own id of the cluster.
-    pub fn cluster_id(&self) -> &str {
-        &self.cluster_id
-    }
-
-    /// All brokers, running or not, for `bootstrap.servers`.
-    pub fn bootstrap(&self) -> String {
-        self.brokers
-            .iter()
-            .map(Broker::bootstrap)
-            .collect::<Vec<_>>()
-            .join(",")
-    }
-
-    /// The brokers, in the order of their node ids.
-    pub fn brokers(&self) -> &[Broker] {
-        &self.brokers
-    }
-
-    /// The broker with this node id; the first is 1.
+    /// The broker with this node id, as [`Cluster::broker`], for what only a process has.
     ///
     /// # Panics
     /// If the cluster was not started with so many brokers.
     #[expect(clippy::panic, reason = "the number stands in the test's own source")]
-    pub fn broker(&self, node_id: u32) -> &Broker {
-        let Some(broker) = self
-            .brokers
-            .iter()
-            .find(|broker| broker.node_id() == node_id)
-        else {
+    pub fn broker(&self, node_id: u32) -> &RealBroker {
+        let Some(broker) = self.brokers.iter().find(|one| one.node_id() == node_id) else {
             panic!("{} has no broker {node_id}", self.alias)
         };
         broker
     }
+}
 
-    /// A client of this cluster.
-    ///
-    /// # Errors
-    /// [`Error::Kafka`] if librdkafka cannot be set up.
-    pub fn client(&self) -> Result<KafkaClient, Error> {
-        KafkaClient::connect(&self.bootstrap())
+impl Cluster for RealCluster {
+    fn alias(&self) -> &str {
+        &self.alias
     }
 
-    /// Prints the end of every node's log to standard error.
-    pub fn dump_logs(&self) {
+    fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    fn brokers(&self) -> Vec<&dyn Broker> {
+        let any = |broker| broker as &dyn Broker;
+        self.brokers.iter().map(any).collect()
+    }
+
+    fn broker(&self, node_id: u32) -> &dyn Broker {
+        self.broker(node_id)
+    }
+
+    fn dump_logs(&self) {
         for node in self.controller.iter().chain(&self.brokers) {
             eprintln!("--- {} ---\n{}", node.name(), node.log_tail());
         }
@@ -184,12 +162,11 @@ struct Plan<'a> {
     folder: &'a Path,
     cluster_id: &'a str,
     controller: (u32, u16),
-    brokers: u32,
-    extra: &'a [(String, String)],
+    common: &'a Properties,
 }
 
 impl Plan<'_> {
-    fn node(&self, role: Role, node_id: u32, port: u16) -> Result<Broker, Error> {
+    fn node(&self, role: Role, node_id: u32, port: u16) -> Result<RealBroker, Error> {
         let data = self.folder.join(format!("data-{node_id}"));
         self.template.format(&data, self.cluster_id, node_id)?;
         let settings = NodeSettings {
@@ -197,12 +174,11 @@ impl Plan<'_> {
             node_id,
             port,
             controller: self.controller,
-            brokers: self.brokers,
             data: &data,
-            extra: self.extra,
+            common: self.common,
         };
         let name = format!("{} node {node_id}", self.alias);
-        Broker::new(
+        RealBroker::new(
             name,
             node_id,
             port,

@@ -23,6 +23,7 @@ use super::ports::Port;
 use super::settings::{NodeSettings, Role};
 use crate::client::{KafkaClient, numbered};
 use crate::process::Process;
+use crate::properties::server_properties;
 use crate::{Error, error, folders};
 
 /// How long the one slow start, the format tool and the writing of the archive may take each.
@@ -109,9 +110,8 @@ impl Template {
             node_id: 1,
             port: port.number(),
             controller: (1, controller.number()),
-            brokers: 1,
             data: &data,
-            extra: &[],
+            common: &server_properties(1, &[]),
         };
         fs::write(&properties, settings.properties())
             .map_err(|e| Error::io("write file", &properties, e))?;

@@ -14,6 +14,7 @@ use kafka_protocol::protocol::StrBytes;
 use tokio::sync::Notify;
 
 use super::IntoAnswer;
+use super::transactions::{self, Denied, Refusal};
 use crate::log::{Append, Refused};
 use crate::security::{Operation, Resource};
 use crate::server::{Answer, Closed, Incoming};
@@ -43,43 +44,54 @@ pub(crate) async fn produce(
         return refuse_all(incoming, &request, ResponseError::InvalidRequiredAcks)
             .into_answer(incoming.version);
     }
+    let mut admission = match transactions::admit(incoming, &request) {
+        Ok(admission) => admission,
+        Err(Refusal::NoAnswer) => return Ok(Answer::Silence),
+        Err(Refusal::All(_)) if request.acks == 0 => return Err(Closed),
+        Err(Refusal::All(error)) => {
+            return refuse_all(incoming, &request, error).into_answer(incoming.version);
+        }
+    };
     let mut response = ProduceResponse::default();
     let mut hints = BTreeSet::new();
     let mut waiting = Vec::new();
-    for data in request.topic_data {
+    for (topic_at, data) in request.topic_data.into_iter().enumerate() {
         let mut answered = TopicProduceResponse::default()
             .with_name(data.name.clone())
             .with_topic_id(data.topic_id);
         let topic = find(incoming, &data);
-        for partition_data in data.partition_data {
+        for (row_at, partition_data) in data.partition_data.into_iter().enumerate() {
+            let admitted = admission.remove(&(topic_at, row_at));
             let row = PartitionProduceResponse::default()
                 .with_index(partition_data.index)
                 .with_base_offset(-1)
                 .with_log_append_time_ms(-1);
             let row = match &topic {
                 Err(error) => row.with_error_code(error.code()),
-                Ok(topic) => match append(incoming, topic, partition_data, request.acks) {
-                    Outcome::Stored {
-                        partition,
-                        end,
-                        leader_epoch,
-                        row,
-                    } => {
-                        waiting.push(Waiting {
+                Ok(topic) => {
+                    match append(incoming, topic, partition_data, request.acks, admitted) {
+                        Outcome::Stored {
                             partition,
                             end,
                             leader_epoch,
-                            topic: response.responses.len(),
-                            row: answered.partition_responses.len(),
-                        });
-                        row
+                            row,
+                        } => {
+                            waiting.push(Waiting {
+                                partition,
+                                end,
+                                leader_epoch,
+                                topic: response.responses.len(),
+                                row: answered.partition_responses.len(),
+                            });
+                            row
+                        }
+                        Outcome::Refused(row) => {
+                            hints.insert(row.current_leader.leader_id.0);
+                            row
+                        }
+                        Outcome::Silence => return Ok(Answer::Silence),
                     }
-                    Outcome::Refused(row) => {
-                        hints.insert(row.current_leader.leader_id.0);
-                        row
-                    }
-                    Outcome::Silence => return Ok(Answer::Silence),
-                },
+                }
             };
             answered.partition_responses.push(row);
         }
@@ -111,7 +123,10 @@ pub(crate) async fn produce(
     response.into_answer(incoming.version)
 }
 
-fn find(incoming: &Incoming, data: &TopicProduceData) -> Result<Arc<Topic>, ResponseError> {
+pub(super) fn find(
+    incoming: &Incoming,
+    data: &TopicProduceData,
+) -> Result<Arc<Topic>, ResponseError> {
     let state = incoming.shared.state();
     let topic = if incoming.version >= 13 {
         state
@@ -142,7 +157,14 @@ enum Outcome {
     Silence,
 }
 
-fn append(incoming: &Incoming, topic: &Topic, data: PartitionProduceData, acks: i16) -> Outcome {
+/// `admitted`: what the transaction's coordinator says, if it was asked.
+fn append(
+    incoming: &Incoming,
+    topic: &Topic,
+    data: PartitionProduceData,
+    acks: i16,
+    admitted: Option<Result<(), Denied>>,
+) -> Outcome {
     let row = PartitionProduceResponse::default()
         .with_index(data.index)
         .with_base_offset(-1)
@@ -182,6 +204,14 @@ fn append(incoming: &Incoming, topic: &Topic, data: PartitionProduceData, acks: 
             row
         });
     }
+    if let Some(Err(Denied { error, message })) = admitted {
+        let row = row.with_error_code(error.code()).with_log_start_offset(-1);
+        return Outcome::Refused(if incoming.version >= 8 {
+            row.with_error_message(message.map(StrBytes::from_string))
+        } else {
+            row
+        });
+    }
     if acks == -1 && leadership.isr.len() < leadership.in_sync_min(topic) {
         return refused(ResponseError::NotEnoughReplicas);
     }
@@ -194,7 +224,7 @@ fn append(incoming: &Incoming, topic: &Topic, data: PartitionProduceData, acks: 
         partition: data.index,
         settings: &topic.settings,
         internal_client,
-        transaction_verified: false,
+        transaction_verified: matches!(admitted, Some(Ok(()))),
     };
     let leader_epoch = leadership.epoch;
     match inner.log.append(&order) {

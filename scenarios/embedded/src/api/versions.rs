@@ -66,16 +66,20 @@ pub(crate) async fn api_versions(
                     .with_min_version(*min)
                     .with_max_version(*max)
             });
-        let finalized =
-            FEATURES
-                .iter()
-                .filter(|(_, _, _, level)| *level > 0)
-                .map(|(name, _, _, level)| {
-                    FinalizedFeatureKey::default()
-                        .with_name(StrBytes::from_static_str(name))
-                        .with_min_version_level(*level)
-                        .with_max_version_level(*level)
-                });
+        let transactions = incoming.shared.transactions.limits().version.level();
+        let finalized = FEATURES
+            .iter()
+            .map(|(name, _, _, level)| match *name {
+                "transaction.version" => (name, transactions),
+                _ => (name, *level),
+            })
+            .filter(|(_, level)| *level > 0)
+            .map(|(name, level)| {
+                FinalizedFeatureKey::default()
+                    .with_name(StrBytes::from_static_str(name))
+                    .with_min_version_level(level)
+                    .with_max_version_level(level)
+            });
         response = response
             .with_supported_features(supported.collect())
             .with_finalized_features(finalized.collect())

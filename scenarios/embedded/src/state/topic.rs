@@ -22,8 +22,13 @@ pub(crate) struct Topic {
 impl Topic {
     /// `__consumer_offsets` and `__transaction_state`.
     pub(crate) fn is_internal(&self) -> bool {
+        Self::is_internal_name(&self.name)
+    }
+
+    /// Whether brokers keep their own state in a topic of this name.
+    pub(crate) fn is_internal_name(name: &str) -> bool {
         matches!(
-            self.name.as_str(),
+            name,
             "__consumer_offsets" | "__transaction_state" | "__share_group_state"
         )
     }

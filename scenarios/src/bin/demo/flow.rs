@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use scenarios::client::{Codec, WriteOptions, numbered};
-use scenarios::{Error, KafkaClient, RealCluster};
+use scenarios::{Cluster, Error, KafkaClient};
 
 /// The topic on both sides.
 pub(crate) const TOPIC: &str = "orders";
@@ -34,7 +34,7 @@ pub(crate) struct Flow {
 
 impl Flow {
     /// Creates the topic on the source.
-    pub(crate) fn new(source: &RealCluster, target: &RealCluster) -> Result<Self, Error> {
+    pub(crate) fn new(source: &dyn Cluster, target: &dyn Cluster) -> Result<Self, Error> {
         let flow = Self {
             source_alias: source.alias().to_owned(),
             target_alias: target.alias().to_owned(),

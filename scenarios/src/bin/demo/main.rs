@@ -13,8 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use scenarios::kafka::Pair;
-use scenarios::{Error, Product, RealCluster, await_ok};
+use scenarios::{Cluster, Error, Kind, Pair, Product, await_ok};
 
 use flow::{Flow, TOPIC};
 
@@ -48,7 +47,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Error> {
     println!("starting two Kafka clusters (the first time, Kafka is fetched) ...");
     let start = Instant::now();
-    let Pair { east, west } = Pair::start()?;
+    let Pair { east, west } = Pair::start(Kind::Real)?;
     println!(
         "east {} and west {}: up in {:.1?}",
         east.bootstrap(),
@@ -56,9 +55,9 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         start.elapsed()
     );
 
-    let flows = [Flow::new(&east, &west)?, Flow::new(&west, &east)?];
+    let flows = [Flow::new(&*east, &*west)?, Flow::new(&*west, &*east)?];
     let program = arguments.program.clone().unwrap_or_else(beside_us);
-    let mut product = Product::run(&program, &properties(&east, &west))?;
+    let mut product = Product::run(&program, &properties(&*east, &*west))?;
     println!(
         "{} run mm2.properties: east->west and west->east",
         program.display()
@@ -128,7 +127,7 @@ fn beside_us() -> PathBuf {
 }
 
 /// What a user writes to replicate `orders` both ways, with clusters of one broker.
-fn properties(east: &RealCluster, west: &RealCluster) -> String {
+fn properties(east: &dyn Cluster, west: &dyn Cluster) -> String {
     let mut text = format!(
         "clusters = east, west\n\
          east.bootstrap.servers = {}\n\

