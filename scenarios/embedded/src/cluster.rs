@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::faults::Faults;
+use crate::security::Security;
 use crate::server::{self, Listening};
 use crate::settings::Settings;
 use crate::state::{Broker, State, Status};
@@ -34,6 +35,14 @@ pub enum StartError {
         /// Its value.
         value: String,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// Certificates or keys of a listener cannot be used.
+    #[error("listener {listener}: {reason}")]
+    Tls {
+        /// The listener's name.
+        listener: String,
+        /// What is wrong.
         reason: String,
     },
     /// A port is taken, or sockets or threads have run out.
@@ -67,8 +76,10 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) sessions: crate::api::sessions::Sessions,
-    pub(crate) faults: Faults,
+    pub(crate) security: Security,
     pub(crate) transactions: Transactions,
+    pub(crate) groups: crate::groups::Groups,
+    pub(crate) faults: Faults,
     state: Mutex<State>,
     runtime: Handle,
     /// What listens, by node id.
@@ -106,7 +117,9 @@ impl EmbeddedCluster {
         if !(1..=BROKERS_MAX).contains(&settings.brokers) {
             return Err(StartError::Brokers(settings.brokers));
         }
+        let security = Security::new(&settings)?;
         let limits = transactions::Limits::parse(&settings)?;
+        let groups = crate::groups::Groups::new(&settings)?;
         let (hand_over, handle) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let body = move || {
@@ -150,8 +163,10 @@ impl EmbeddedCluster {
             cluster_id: random_id(),
             clock: settings.clock.clone(),
             sessions: Default::default(),
-            faults: Faults::new(settings.clock.clone()),
+            security,
             transactions: Transactions::new(limits),
+            groups,
+            faults: Faults::new(settings.clock.clone()),
             state: Mutex::new(state),
             runtime,
             listening: Mutex::default(),
@@ -167,6 +182,8 @@ impl EmbeddedCluster {
         }
         let coordinating = transactions::run(Arc::clone(&cluster.shared));
         cluster.shared.runtime().spawn(coordinating);
+        let groups = crate::groups::run(Arc::clone(&cluster.shared));
+        cluster.shared.runtime().spawn(groups);
         Ok(cluster)
     }
 

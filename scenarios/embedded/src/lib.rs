@@ -6,6 +6,7 @@ mod clock;
 mod cluster;
 mod elections;
 mod faults;
+mod groups;
 mod log;
 mod security;
 mod server;
@@ -19,4 +20,8 @@ pub use cluster::{BROKERS_MAX, EmbeddedCluster, StartError};
 pub use faults::{After, Effect, Fault, FaultHandle};
 pub use kafka_protocol::error::ResponseError;
 pub use kafka_protocol::messages::ApiKey;
-pub use settings::Settings;
+pub use security::{
+    Acl, CertificateError, Operation, PatternType, Permission, ResourcePattern, ResourceType,
+    TestCertificates,
+};
+pub use settings::{ClientAuth, Identity, Listener, Protocol, Settings, Tls};

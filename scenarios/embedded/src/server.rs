@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::cluster::{Shared, StartError};
+use crate::security::{ANONYMOUS, Entry};
 use crate::state::Status;
 
 pub(crate) use connection::{Answer, Closed};
@@ -54,27 +55,34 @@ pub(crate) fn open(shared: &Arc<Shared>, node_id: i32) -> Result<(), StartError>
         .unwrap_or_default();
     let index = usize::try_from(node_id - 1).unwrap_or(0);
     let port = shared.settings.ports.get(index).copied().unwrap_or(0);
-    let wanted = known
-        .first()
-        .copied()
-        .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let refused = |source| StartError::Listen {
-        address: wanted.to_string(),
-        source,
-    };
-    let socket = bind(shared, wanted).map_err(refused)?;
-    let address = socket.local_addr().map_err(refused)?;
+    let mut sockets = Vec::with_capacity(shared.settings.listeners.len());
+    let mut addresses = Vec::with_capacity(shared.settings.listeners.len());
+    for listener in 0..shared.settings.listeners.len() {
+        // Fixed ports are those of the first listener.
+        let port = if listener == 0 { port } else { 0 };
+        let wanted = known.get(listener).copied();
+        let wanted = wanted.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let refused = |source| StartError::Listen {
+            address: wanted.to_string(),
+            source,
+        };
+        let socket = bind(shared, wanted).map_err(refused)?;
+        addresses.push(socket.local_addr().map_err(refused)?);
+        sockets.push(socket);
+    }
     let (alive, gone) = mpsc::channel();
-    let task = shared
-        .runtime()
-        .spawn(accept(Arc::clone(shared), node_id, 0, socket, alive));
-    let tasks = vec![task.abort_handle()];
+    let tasks = sockets.into_iter().enumerate().map(|(listener, socket)| {
+        let task = accept(Arc::clone(shared), node_id, listener, socket, alive.clone());
+        shared.runtime().spawn(task).abort_handle()
+    });
+    let tasks = tasks.collect();
+    drop(alive);
     shared
         .listening()
         .insert(node_id, Listening { tasks, gone });
     let mut state = shared.state();
     if let Some(broker) = state.brokers.get_mut(&node_id) {
-        broker.addresses = vec![address];
+        broker.addresses = addresses;
         broker.status = Status::Up;
     }
     if !state.registered.contains(&node_id) {
@@ -100,6 +108,7 @@ async fn accept(
     alive: mpsc::Sender<()>,
 ) {
     let mut connections = JoinSet::new();
+    let anonymous = ANONYMOUS.into();
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
@@ -107,9 +116,15 @@ async fn accept(
                     if shared.faults.any() && !shared.faults.accepts(node_id).await {
                         continue;
                     }
-                    let (shared, alive) = (Arc::clone(&shared), alive.clone());
+                    let entry = Entry::new(&shared, &anonymous);
+                    let cut = entry.cut();
+                    let alive = alive.clone();
+                    let serve = connection::serve(Arc::clone(&shared), node_id, listener, stream, peer, entry);
                     connections.spawn(async move {
-                        connection::serve(shared, node_id, listener, stream, peer).await;
+                        tokio::select! {
+                            () = serve => {}
+                            () = cut.notified() => {}
+                        }
                         drop(alive);
                     });
                 }

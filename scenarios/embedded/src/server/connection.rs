@@ -12,6 +12,7 @@ use super::{Incoming, Link, Transport};
 use crate::api;
 use crate::cluster::Shared;
 use crate::faults::{End, Fate};
+use crate::security::{Entry, Session};
 
 /// Why a connection is closed. The client is told nothing, as by a broker.
 #[derive(Debug)]
@@ -55,41 +56,56 @@ pub(crate) async fn serve(
     listener: usize,
     stream: TcpStream,
     peer: SocketAddr,
+    entry: Entry,
 ) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let principal: Arc<str> = "User:ANONYMOUS".into();
+    let Ok((mut session, stream)) = Session::open(&shared, listener, stream, entry).await else {
+        return;
+    };
     let mut link = Link::new(stream, Arc::clone(&shared), node_id);
     // Ends with an error when either side closes.
-    while let Ok(frame) = link.frame().await {
+    while let Ok(frame) = link.frame(session.request_bytes_max()).await {
+        if session.takes_bare_tokens() {
+            let Ok(answer) = session.bare_token(&frame).await else {
+                return;
+            };
+            if link.send(answer, &[]).await.is_err() {
+                return;
+            }
+            continue;
+        }
         let Ok((incoming, correlation_id, body)) =
-            parse(&shared, node_id, listener, peer, &principal, frame)
+            parse(&shared, node_id, listener, peer, session.principal(), frame)
         else {
             return;
         };
-        if let Err(end) = serve_one(&mut link, incoming, correlation_id, body).await {
-            return link.end(end).await;
+        match serve_one(&mut link, &mut session, incoming, correlation_id, body).await {
+            Ok(last) if last => return,
+            Ok(_) => {}
+            Err(end) => return link.end(end).await,
         }
     }
 }
 
-/// Has one request carried out and answered.
+/// Has one request carried out and answered. True if the connection ends with this answer.
 async fn serve_one<S: Transport>(
     link: &mut Link<S>,
+    session: &mut Session,
     mut incoming: Incoming,
     correlation_id: i32,
     body: Bytes,
-) -> Result<(), End> {
+) -> Result<bool, End> {
     let shared = Arc::clone(&incoming.shared);
     let request_bytes = body.len();
     let mut fate = Fate::Handle;
     if shared.faults.any() {
         fate = shared.faults.before(link, &mut incoming, &body).await?;
     }
-    let mut answer = match fate {
-        Fate::Handle => link.during(api::answer(&incoming, body)).await??,
-        Fate::Answer(answer) => answer,
+    let (mut answer, last) = match fate {
+        Fate::Handle => link.during(session.answer(&incoming, body)).await??,
+        Fate::Answer(answer) => (answer, false),
     };
     let mut schedule = None;
     if shared.faults.any() || incoming.faults.is_some() {
@@ -111,7 +127,7 @@ async fn serve_one<S: Transport>(
     if let Some(schedule) = schedule {
         link.during(shared.clock.until(schedule.read_ms)).await?;
     }
-    Ok(())
+    Ok(last)
 }
 
 /// Splits a frame into who asks for what, its correlation id and the request's body.

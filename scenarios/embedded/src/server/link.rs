@@ -12,12 +12,6 @@ use super::Closed;
 use crate::cluster::Shared;
 use crate::faults::End;
 
-/// `socket.request.max.bytes`: a longer request closes the connection.
-const REQUEST_BYTES_MAX: usize = 100 << 20;
-
-/// The shortest request header: API key, version, correlation id, client id of null.
-const HEADER_BYTES_MIN: usize = 10;
-
 /// Room for what is read at once; most requests fit.
 const READ_BYTES: usize = 8 << 10;
 
@@ -70,8 +64,8 @@ impl<S: Transport> Link<S> {
     /// The next request without its length.
     ///
     /// # Errors
-    /// [`Closed`] at its end, or for a length that no request has.
-    pub(crate) async fn frame(&mut self) -> Result<Bytes, Closed> {
+    /// [`Closed`] at its end, or for one of more than `bytes_max`.
+    pub(crate) async fn frame(&mut self, bytes_max: usize) -> Result<Bytes, Closed> {
         loop {
             let due = self.late.front().map(|(due_ms, _)| *due_ms);
             let full = self.late.len() >= LATE_MAX;
@@ -82,9 +76,9 @@ impl<S: Transport> Link<S> {
                 ..
             } = self;
             match due {
-                None => return read_frame(stream, read).await,
+                None => return read_frame(stream, read, bytes_max).await,
                 Some(due_ms) => tokio::select! {
-                    frame = read_frame(stream, read), if !full => return frame,
+                    frame = read_frame(stream, read, bytes_max), if !full => return frame,
                     () = shared.clock.until(due_ms) => {}
                 },
             }
@@ -182,13 +176,14 @@ impl<S: Transport> Link<S> {
 async fn read_frame<S: AsyncRead + Unpin>(
     stream: &mut S,
     read: &mut BytesMut,
+    bytes_max: usize,
 ) -> Result<Bytes, Closed> {
     loop {
         let missing = match read.first_chunk::<4>() {
             None => READ_BYTES,
             Some(length) => {
                 let length = usize::try_from(i32::from_be_bytes(*length)).map_err(|_| Closed)?;
-                if !(HEADER_BYTES_MIN..=REQUEST_BYTES_MAX).contains(&length) {
+                if length > bytes_max {
                     return Err(Closed);
                 }
                 if let Some(missing) = (length + 4)
