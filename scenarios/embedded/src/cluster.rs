@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::faults::Faults;
-use crate::security::Security;
 use crate::config::Configs;
+use crate::faults::Faults;
 use crate::housekeeping;
+use crate::security::Security;
 use crate::server::{self, HeldPorts, Listening};
 use crate::settings::Settings;
 use crate::state::{Broker, State, Status};
@@ -189,7 +189,8 @@ impl EmbeddedCluster {
         for node_id in 1..=cluster.shared.settings.brokers {
             server::open(&cluster.shared, node_id)?;
         }
-        let coordinating = transactions::run(Arc::clone(&cluster.shared), cluster.shared.clock.now_ms());
+        let coordinating =
+            transactions::run(Arc::clone(&cluster.shared), cluster.shared.clock.now_ms());
         cluster.shared.runtime().spawn(coordinating);
         let groups = crate::groups::run(Arc::clone(&cluster.shared));
         cluster.shared.runtime().spawn(groups);
