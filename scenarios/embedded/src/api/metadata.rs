@@ -27,17 +27,13 @@ pub(crate) async fn metadata(
     let wanted = request
         .topics
         .filter(|topics| incoming.version > 0 || !topics.is_empty());
-    if let Some(wanted) = &wanted
-        && request.allow_auto_topic_creation
-    {
-        for name in wanted
-            .iter()
-            .filter(|topic| topic.topic_id.is_nil())
-            .filter_map(|topic| topic.name.as_ref())
-        {
-            topics::create_on_sight(incoming, name);
+    let missing: Vec<TopicName> = match &wanted {
+        Some(wanted) if request.allow_auto_topic_creation => {
+            let named = wanted.iter().filter(|topic| topic.topic_id.is_nil());
+            named.filter_map(|topic| topic.name.clone()).collect()
         }
-    }
+        _ => Vec::new(),
+    };
     let state = incoming.shared.state();
     let brokers = state.registered().filter_map(|broker| {
         let address = broker.addresses.get(incoming.listener)?;
@@ -73,37 +69,42 @@ pub(crate) async fn metadata(
             .map(|wanted| match wanted.name {
                 _ if !wanted.topic_id.is_nil() => by_id(incoming, &state, wanted.topic_id),
                 Some(name) => by_name(incoming, &state, name),
-                None => missing(None, ResponseError::InvalidRequest),
+                None => absent(None, ResponseError::InvalidRequest),
             })
             .collect(),
     };
+    drop(state);
+    // Created behind the answer, as on a broker: the client asks again.
+    for name in missing {
+        topics::create_on_sight(incoming, &name);
+    }
     Ok(response)
 }
 
 fn by_name(incoming: &Incoming, state: &State, name: TopicName) -> MetadataResponseTopic {
     if !incoming.may(Operation::Describe, Resource::Topic(&name)) {
-        return missing(Some(name), ResponseError::TopicAuthorizationFailed);
+        return absent(Some(name), ResponseError::TopicAuthorizationFailed);
     }
     match state.topic(&name) {
         Some(topic) => describe(incoming, state, topic),
         None if topics::name_problem(&name).is_some() => {
-            missing(Some(name), ResponseError::InvalidTopicException)
+            absent(Some(name), ResponseError::InvalidTopicException)
         }
-        None => missing(Some(name), ResponseError::UnknownTopicOrPartition),
+        None => absent(Some(name), ResponseError::UnknownTopicOrPartition),
     }
 }
 
 fn by_id(incoming: &Incoming, state: &State, id: uuid::Uuid) -> MetadataResponseTopic {
     match state.topic_by_id(id) {
-        None => missing(None, ResponseError::UnknownTopicId).with_topic_id(id),
+        None => absent(None, ResponseError::UnknownTopicId).with_topic_id(id),
         Some(topic) if !incoming.may(Operation::Describe, Resource::Topic(&topic.name)) => {
-            missing(None, ResponseError::TopicAuthorizationFailed).with_topic_id(id)
+            absent(None, ResponseError::TopicAuthorizationFailed).with_topic_id(id)
         }
         Some(topic) => describe(incoming, state, topic),
     }
 }
 
-fn missing(name: Option<TopicName>, error: ResponseError) -> MetadataResponseTopic {
+fn absent(name: Option<TopicName>, error: ResponseError) -> MetadataResponseTopic {
     MetadataResponseTopic::default()
         .with_error_code(error.code())
         .with_name(name)
