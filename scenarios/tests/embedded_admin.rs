@@ -1,5 +1,7 @@
 //! The admin side of embedded clusters, seen by an independent client (librdkafka).
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
+
 use std::time::Duration;
 
 use embedded::{Clock, EmbeddedCluster, Settings};

@@ -236,7 +236,10 @@ mod tests {
         all.iter().find(|entry| entry.name == name).unwrap()
     }
 
-    fn shown(entry: &Described) -> (Option<&str>, i8, Vec<(&str, &str, i8)>) {
+    /// Value, source, synonyms.
+    type Shown<'a> = (Option<&'a str>, i8, Vec<(&'a str, &'a str, i8)>);
+
+    fn shown(entry: &Described) -> Shown<'_> {
         let synonyms = entry.synonyms.iter();
         let synonyms = synonyms.map(|s| (s.name.as_str(), s.value.as_str(), s.source as i8));
         (
