@@ -760,8 +760,10 @@ fn s2_first_sequences_of_a_new_pid() {
     let bench = bench();
     let me = bench.owner("id");
     assert_eq!(bench.write(12, "id", me, 5), bare(OutOfOrderSequenceNumber));
-    bench.add("id", me).unwrap();
-    assert_eq!(bench.write(9, "id", me, 5), Ok(0));
+    // Another one: what was refused is remembered.
+    let other = bench.owner("other");
+    bench.add("other", other).unwrap();
+    assert_eq!(bench.write(9, "other", other, 5), Ok(0));
 }
 
 #[test]
