@@ -102,6 +102,8 @@ pub(crate) struct Refused {
     pub record_errors: Vec<(i32, Option<String>)>,
     /// Whom it concerns.
     pub scope: Scope,
+    /// Where the log begins, for Produce v5 and above; -1 where a broker does not tell.
+    pub log_start_offset: i64,
 }
 
 impl Refused {
@@ -112,6 +114,7 @@ impl Refused {
             message: None,
             record_errors: Vec::new(),
             scope: Scope::Partition,
+            log_start_offset: -1,
         }
     }
 }

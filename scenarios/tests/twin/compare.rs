@@ -37,8 +37,14 @@ pub(crate) struct Difference {
     answers: [String; 2],
 }
 
-/// Runs `steps` on both clusters at the same time.
+/// Runs `steps` on both clusters at the same time, and returns the first answer that differs.
 pub(crate) fn compare(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Option<Difference> {
+    differences(sides, seed, steps).into_iter().next()
+}
+
+/// Runs `steps` on both clusters at the same time, and returns all answers that differ: those behind the
+/// first may be its consequences.
+pub(crate) fn differences(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Vec<Difference> {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     let run = RUNS.fetch_add(1, Ordering::Relaxed);
     let now = SystemTime::now()
@@ -61,20 +67,19 @@ pub(crate) fn compare(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Option<Di
             eprintln!("{number:>4} {:?}\n{answer}", steps.get(number));
         }
     }
-    let at = left
-        .iter()
-        .zip(&right)
-        .position(|(left, right)| left != right)?;
-    let answers = [left, right].map(|mut all| all.swap_remove(at));
-    let operations = steps[..steps.len().min(at + 1)].to_vec();
-    Some(Difference {
-        seed,
-        at,
-        first: 0,
-        operations,
-        names: sides.each_ref().map(|side| side.name),
-        answers,
-    })
+    let names = sides.each_ref().map(|side| side.name);
+    let numbered = left.into_iter().zip(right).enumerate();
+    let different = numbered.filter(|(_, (left, right))| left != right);
+    different
+        .map(|(at, (left, right))| Difference {
+            seed,
+            at,
+            first: 0,
+            operations: steps[..steps.len().min(at + 1)].to_vec(),
+            names,
+            answers: [left, right],
+        })
+        .collect()
 }
 
 fn answers(side: &Side, prefix: &str, start_ms: i64, steps: &[Step]) -> Vec<String> {

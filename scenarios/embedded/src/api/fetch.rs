@@ -181,7 +181,7 @@ fn wanted(incoming: &Incoming, request: &FetchRequest) -> (WantedPartitions, Vec
             let wanted = Wanted {
                 offset: partition.fetch_offset,
                 max_bytes: partition.partition_max_bytes,
-                current_leader_epoch: partition.current_leader_epoch,
+                current_leader_epoch: partition.current_leader_epoch.max(-1),
                 last_fetched_epoch: partition.last_fetched_epoch,
                 told: (-1, -1),
             };
@@ -278,12 +278,20 @@ fn read(
             .with_aborted_transactions(None)
     };
     let refused = |error| (error, nothing());
+    // What is refused before any log is asked has an empty list of aborted transactions, in any isolation.
+    let not_asked = |error| {
+        let aborted = match error {
+            ResponseError::InconsistentTopicId => None,
+            _ => Some(Vec::new()),
+        };
+        (error, nothing().with_aborted_transactions(aborted))
+    };
     // Followers need no permission on topics, but one that clients do not have.
     if isolation == Isolation::LogEnd && !incoming.may(Operation::ClusterAction, Resource::Cluster)
     {
-        return Err(refused(ResponseError::TopicAuthorizationFailed));
+        return Err(not_asked(ResponseError::TopicAuthorizationFailed));
     }
-    let partition = find(incoming, topic, index).map_err(refused)?;
+    let partition = find(incoming, topic, index).map_err(not_asked)?;
     let inner = partition.lock();
     let leadership = &inner.leadership;
     let hint = || {
@@ -310,9 +318,6 @@ fn read(
         .with_high_watermark(log.high_watermark())
         .with_last_stable_offset(log.last_stable_offset())
         .with_log_start_offset(log.start_offset());
-    if isolation == Isolation::Committed {
-        data.aborted_transactions = Some(Vec::new());
-    }
     let leader_epoch = leadership.epoch;
     if wanted.last_fetched_epoch >= 0 {
         let (epoch, end_offset) = log.end_of_epoch(wanted.last_fetched_epoch, leadership.epoch);
@@ -335,26 +340,16 @@ fn read(
     let slice = log
         .read(wanted.offset, max_bytes, first, isolation)
         .map_err(|_| refused(ResponseError::OffsetOutOfRange))?;
-    // Without the privilege of being first, a batch that does not fit is left out, not cut.
-    let whole = first
-        || slice.records.get(8..12).is_some_and(|length| {
-            u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize + 12
-                <= slice.records.len()
+    if isolation == Isolation::Committed && !slice.first_is_cut {
+        let aborted = slice.aborted.into_iter();
+        let aborted = aborted.map(|(producer_id, first_offset)| {
+            AbortedTransaction::default()
+                .with_producer_id(producer_id.into())
+                .with_first_offset(first_offset)
         });
-    if whole {
-        if isolation == Isolation::Committed {
-            let aborted = slice
-                .aborted
-                .into_iter()
-                .map(|(producer_id, first_offset)| {
-                    AbortedTransaction::default()
-                        .with_producer_id(producer_id.into())
-                        .with_first_offset(first_offset)
-                });
-            data.aborted_transactions = Some(aborted.collect());
-        }
-        data.records = Some(incoming.damaged(&topic.name, index, slice.records));
+        data.aborted_transactions = Some(aborted.collect());
     }
+    data.records = Some(incoming.damaged(&topic.name, index, slice.records));
     let bytes = data.records.as_ref().map_or(0, Bytes::len);
     Ok(Row {
         data,

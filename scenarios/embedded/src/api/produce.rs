@@ -213,7 +213,10 @@ fn append(
         });
     }
     if acks == -1 && leadership.isr.len() < leadership.in_sync_min(topic) {
-        return refused(ResponseError::NotEnoughReplicas);
+        return Outcome::Refused(
+            row.with_error_code(ResponseError::NotEnoughReplicas.code())
+                .with_log_start_offset(inner.log.start_offset()),
+        );
     }
     let order = Append {
         records: data.records,
@@ -241,6 +244,7 @@ fn append(
             error,
             message,
             record_errors,
+            log_start_offset,
             ..
         }) => {
             let record_errors = record_errors.into_iter().map(|(index, text)| {
@@ -248,7 +252,9 @@ fn append(
                     .with_batch_index(index)
                     .with_batch_index_error_message(text.map(StrBytes::from_string))
             });
-            let row = row.with_error_code(error.code()).with_log_start_offset(-1);
+            let row = row
+                .with_error_code(error.code())
+                .with_log_start_offset(log_start_offset);
             // Older answers have no room for reasons.
             if incoming.version < 8 {
                 return Outcome::Refused(row);

@@ -1,6 +1,7 @@
 //! Fetch sessions (KIP-227): a broker remembers what a client fetches, so that requests and answers name only what changed.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indexmap::IndexMap;
@@ -13,12 +14,31 @@ const SLOTS: usize = 1000;
 /// `min.incremental.fetch.session.eviction.ms`: a session that was idle for longer may be given up for a new one.
 const EVICTION_MS: i64 = 120_000;
 
-/// A topic as the client named it: by name, or by id (Fetch v13 and later). With an id, `name` is what the id stood for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// A topic as the client named it: by name, or by id (Fetch v13 and later). With an id, `name` is what the id stood for,
+/// and says nothing of which topic it is.
+#[derive(Debug, Clone)]
 pub(crate) struct TopicKey {
     pub(crate) name: String,
     /// Nil when fetched by name.
     pub(crate) id: Uuid,
+}
+
+impl PartialEq for TopicKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && (!self.id.is_nil() || self.name == other.name)
+    }
+}
+
+impl Eq for TopicKey {}
+
+impl Hash for TopicKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if self.id.is_nil() {
+            self.name.hash(state);
+        } else {
+            self.id.hash(state);
+        }
+    }
 }
 
 /// One partition as a client wants it.
@@ -116,20 +136,31 @@ impl Sessions {
         if session.by_id != asked.by_id {
             return Err(ResponseError::FetchSessionTopicIdError);
         }
+        let mut keys = session.partitions.keys().chain(asked.partitions.keys());
+        if keys.all(|key| asked.forgotten.contains(key)) {
+            // A session of nothing ends, and the request is answered without one.
+            sessions.remove(&asked.session_id);
+            return Ok(Round {
+                session_id: 0,
+                incremental: false,
+                partitions: asked.partitions,
+                begin: 0,
+            });
+        }
         session.epoch = if asked.epoch == i32::MAX {
             1
         } else {
             asked.epoch + 1
         };
         session.used_ms = asked.now_ms;
-        for key in &asked.forgotten {
-            session.partitions.shift_remove(key);
-        }
         for (key, mut wanted) in asked.partitions {
             if let Some(known) = session.partitions.get(&key) {
                 wanted.told = known.told;
             }
             session.partitions.insert(key, wanted);
+        }
+        for key in &asked.forgotten {
+            session.partitions.shift_remove(key);
         }
         session.busy = true;
         Ok(Round {
@@ -168,9 +199,6 @@ impl Sessions {
 
 /// A new session's id, or 0 if there is no room for one.
 fn open(sessions: &mut HashMap<i32, Session>, asked: &Asked) -> i32 {
-    if asked.partitions.is_empty() {
-        return 0;
-    }
     let of_broker = sessions
         .iter()
         .filter(|(_, session)| session.node_id == asked.node_id);

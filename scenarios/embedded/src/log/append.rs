@@ -36,11 +36,28 @@ impl Log {
     pub(crate) fn append(&mut self, append: &Append<'_>) -> Result<Appended, Refused> {
         let records = append.records.as_ref().ok_or_else(no_answer)?;
         let batch = one_batch(records, append.version)?;
-        self.check_transaction(&front(&batch), append)?;
+        let log_start_offset = self.start_offset;
+        self.append_one(&batch, append).map_err(|refused| {
+            let tells_nothing = matches!(
+                refused.error,
+                ResponseError::CorruptMessage
+                    | ResponseError::MessageTooLarge
+                    | ResponseError::RecordListTooLarge
+                    | ResponseError::InvalidTopicException
+            );
+            Refused {
+                log_start_offset: if tells_nothing { -1 } else { log_start_offset },
+                ..refused
+            }
+        })
+    }
+
+    fn append_one(&mut self, batch: &Bytes, append: &Append<'_>) -> Result<Appended, Refused> {
+        self.check_transaction(&front(batch), append)?;
         if !append.internal_client && INTERNAL_TOPICS.contains(&append.topic) {
             return Err(Refused::bare(ResponseError::InvalidTopicException)); // row 27
         }
-        let bytes = validate(&batch, self.end_offset, append)?;
+        let bytes = validate(batch, self.end_offset, append)?;
         let header = BatchHeader::parse(&bytes);
         let header = header.map_err(|_| Refused::bare(ResponseError::UnknownServerError))?;
         self.roll = Roll::new(append.settings);
