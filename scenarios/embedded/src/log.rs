@@ -146,6 +146,8 @@ pub(crate) struct Log {
     epochs: Epochs,
     producers: Producers,
     roll: Roll,
+    /// `message.timestamp.type`, as it was seen last.
+    log_append_time: bool,
     /// Below it, the cleaner has been.
     first_dirty_offset: i64,
 }

@@ -1,6 +1,6 @@
 //! Fetch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -38,6 +38,8 @@ struct Row {
     bytes: usize,
     /// Answer at once: an error, a divergence.
     urgent: bool,
+    /// No log was asked: the row comes behind those of logs.
+    not_asked: bool,
     /// Leader epoch at the time of the look; a change ends the wait.
     leader_epoch: i32,
 }
@@ -82,13 +84,7 @@ pub(crate) async fn fetch(
     let news = Arc::new(Notify::new());
     let mut epochs = None;
     let rows = loop {
-        let rows = look(
-            incoming,
-            &round.partitions,
-            round.begin,
-            isolation,
-            max_bytes,
-        );
+        let rows = look(incoming, &round.partitions, isolation, max_bytes);
         let bytes: usize = rows.iter().map(|(_, row)| row.bytes).sum();
         let seen: i64 = rows
             .iter()
@@ -111,7 +107,6 @@ pub(crate) async fn fetch(
             () = clock.until(deadline) => {}
         }
     };
-    let mut begin = round.begin;
     let mut response = FetchResponse::default().with_session_id(round.session_id);
     let bytes = rows.iter().map(|(_, row)| row.bytes).sum();
     if let Some(throttled_ms) = incoming.throttles_fetch(bytes) {
@@ -119,12 +114,19 @@ pub(crate) async fn fetch(
             incoming
                 .shared
                 .sessions
-                .end(round.session_id, round.partitions, begin);
+                .end(round.session_id, round.partitions);
         }
         return Ok(response.with_throttle_time_ms(throttled_ms));
     }
     let mut hints = BTreeSet::new();
-    for (index, row) in rows {
+    // Partitions with data go behind the others, so that in the next round none starves.
+    let served: HashSet<usize> = rows
+        .iter()
+        .filter(|(_, row)| row.bytes > 0)
+        .map(|(index, _)| *index)
+        .collect();
+    let (last, first): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, row)| row.not_asked);
+    for (index, row) in first.into_iter().chain(last) {
         let Some((key, wanted)) = round.partitions.get_index_mut(index) else {
             continue;
         };
@@ -135,9 +137,6 @@ pub(crate) async fn fetch(
         } else {
             (-1, -1)
         };
-        if row.bytes > 0 {
-            begin = index + 1;
-        }
         if round.incremental && !changed {
             continue;
         }
@@ -145,11 +144,13 @@ pub(crate) async fn fetch(
         add(&mut response, &key.0, row.data);
     }
     if round.session_id != 0 {
-        incoming.shared.sessions.end(
-            round.session_id,
-            std::mem::take(&mut round.partitions),
-            begin,
-        );
+        let mut partitions = std::mem::take(&mut round.partitions);
+        if !served.is_empty() {
+            let (last, first): (Vec<_>, Vec<_>) =
+                { partitions.drain(..).enumerate() }.partition(|(index, _)| served.contains(index));
+            partitions.extend(first.into_iter().chain(last).map(|(_, wanted)| wanted));
+        }
+        incoming.shared.sessions.end(round.session_id, partitions);
     }
     if incoming.version >= HINTS_SINCE {
         response.node_endpoints = endpoints(incoming, &hints);
@@ -201,23 +202,20 @@ fn wanted(incoming: &Incoming, request: &FetchRequest) -> (WantedPartitions, Vec
     (partitions, forgotten)
 }
 
-/// Looks at every partition once, beginning at `begin`, until the answer is full.
+/// Looks at every partition once, until the answer is full.
 fn look(
     incoming: &Incoming,
     partitions: &WantedPartitions,
-    begin: usize,
     isolation: Isolation,
     max_bytes: usize,
 ) -> Vec<(usize, Row)> {
     let mut left = max_bytes;
     let mut empty = true;
     let mut rows = Vec::with_capacity(partitions.len());
-    for index in (begin..partitions.len()).chain(0..begin) {
-        let Some(((topic, partition), wanted)) = partitions.get_index(index) else {
-            continue;
-        };
+    for (index, ((topic, partition), wanted)) in partitions.iter().enumerate() {
         let row = read(incoming, topic, *partition, wanted, isolation, left, empty);
         let row = row.unwrap_or_else(|(error, data)| Row {
+            not_asked: data.aborted_transactions.is_some(),
             data: data
                 .with_partition_index(*partition)
                 .with_error_code(error.code()),
@@ -308,7 +306,10 @@ fn read(
     if !leadership.replicas.contains(&incoming.node_id) {
         return Err((ResponseError::NotLeaderOrFollower, hint()));
     }
-    super::check_epoch(wanted.current_leader_epoch, leadership).map_err(|error| (error, hint()))?;
+    super::check_epoch(wanted.current_leader_epoch, leadership).map_err(|error| match error {
+        ResponseError::FencedLeaderEpoch => (error, hint()),
+        other => refused(other),
+    })?;
     if !is_leader && (incoming.version < FOLLOWERS_SINCE || isolation == Isolation::LogEnd) {
         return Err((ResponseError::NotLeaderOrFollower, hint()));
     }
@@ -332,6 +333,7 @@ fn read(
                 data,
                 bytes: 0,
                 urgent: true,
+                not_asked: false,
                 leader_epoch,
             });
         }
@@ -355,6 +357,7 @@ fn read(
         data,
         bytes,
         urgent: false,
+        not_asked: false,
         leader_epoch,
     })
 }

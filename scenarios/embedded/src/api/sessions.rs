@@ -61,8 +61,6 @@ struct Session {
     epoch: i32,
     by_id: bool,
     used_ms: i64,
-    /// Where the next round begins, so that no partition starves.
-    begin: usize,
     partitions: WantedPartitions,
     /// A request is being answered.
     busy: bool,
@@ -76,7 +74,6 @@ pub(crate) struct Round {
     /// Only changes are answered.
     pub(crate) incremental: bool,
     pub(crate) partitions: WantedPartitions,
-    pub(crate) begin: usize,
 }
 
 /// All sessions of a cluster's brokers.
@@ -122,7 +119,6 @@ impl Sessions {
                 session_id,
                 incremental: false,
                 partitions: asked.partitions,
-                begin: 0,
             });
         }
         let session = sessions
@@ -144,7 +140,6 @@ impl Sessions {
                 session_id: 0,
                 incremental: false,
                 partitions: asked.partitions,
-                begin: 0,
             });
         }
         session.epoch = if asked.epoch == i32::MAX {
@@ -166,16 +161,14 @@ impl Sessions {
         Ok(Round {
             session_id: asked.session_id,
             incremental: true,
-            begin: session.begin.min(session.partitions.len()),
             partitions: std::mem::take(&mut session.partitions),
         })
     }
 
-    /// Gives the partitions back, with what the client was told and where the next round begins.
-    pub(crate) fn end(&self, session_id: i32, partitions: WantedPartitions, begin: usize) {
+    /// Gives the partitions back, with what the client was told and in the order of the next round.
+    pub(crate) fn end(&self, session_id: i32, partitions: WantedPartitions) {
         if let Some(session) = self.lock().get_mut(&session_id) {
             session.partitions = partitions;
-            session.begin = begin;
             session.busy = false;
         }
     }
@@ -221,7 +214,6 @@ fn open(sessions: &mut HashMap<i32, Session>, asked: &Asked) -> i32 {
         epoch: 1,
         by_id: asked.by_id,
         used_ms: asked.now_ms,
-        begin: 0,
         partitions: WantedPartitions::new(),
         busy: true,
     };
