@@ -9,6 +9,10 @@
 //! - a group with members keeps its kind: Kafka would let classic and KIP-848 members meet in one group (online migration);
 //! - a regular expression is resolved with each heartbeat of its member, not in the background;
 //! - share groups and streams groups are not offered.
+//!
+//! Known differences, of what is offered: AlterReplicaLogDirs, delegation tokens, UpdateFeatures, UnregisterBroker and the voters of
+//! KRaft make no sense without disks, Kerberos and a quorum; WriteTxnMarkers ends at version 1 and DescribeLogDirs at 4, as the
+//! protocol library does.
 
 mod api;
 mod brokers;

@@ -24,6 +24,15 @@ const BASE64_CHARS: usize = 22;
 /// Shortest run of digits in a message that is taken for a time.
 const TIME_DIGITS: usize = 13;
 
+/// Known differences of the embedded cluster: APIs that it does not offer. AlterReplicaLogDirs, delegation tokens,
+/// UpdateFeatures, UnregisterBroker.
+const NOT_OFFERED: [i16; 7] = [34, 38, 39, 40, 41, 57, 64];
+/// The same: from this API key on there are share groups, KRaft voters and streams groups only.
+const SHARE_GROUPS: i16 = 76;
+/// The same: the newest version that the embedded cluster's protocol library knows, of WriteTxnMarkers and
+/// DescribeLogDirs.
+const CAPPED: [(i16, i16); 2] = [(27, 1), (35, 4)];
+
 /// What one cluster has handed out during one list.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
@@ -198,6 +207,12 @@ impl Normal for ApiVersionsResponse {
     fn normalise(&mut self, _: &mut Names) {
         self.throttle_time_ms = 0;
         self.finalized_features_epoch = 0; // the controller's log offset
+        self.api_keys
+            .retain(|key| !NOT_OFFERED.contains(&key.api_key) && key.api_key < SHARE_GROUPS);
+        for key in &mut self.api_keys {
+            let capped = CAPPED.iter().find(|(api_key, _)| *api_key == key.api_key);
+            key.max_version = capped.map_or(key.max_version, |(_, max)| key.max_version.min(*max));
+        }
         self.api_keys.sort_by_key(|key| key.api_key);
         self.supported_features.sort_by_key(|f| f.name.to_string());
         self.finalized_features.sort_by_key(|f| f.name.to_string());

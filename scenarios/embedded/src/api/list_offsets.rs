@@ -20,6 +20,9 @@ const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
+/// From here on an answer has leader epochs.
+const EPOCHS_SINCE: i16 = 4;
+
 /// Consumers; a follower gives its node id and sees the log's end.
 const CONSUMER: i32 = -1;
 
@@ -57,7 +60,11 @@ pub(crate) async fn list_offsets(
                 Ok((offset, timestamp, epoch)) => row
                     .with_offset(offset)
                     .with_timestamp(timestamp)
-                    .with_leader_epoch(epoch),
+                    .with_leader_epoch(if incoming.version >= EPOCHS_SINCE {
+                        epoch
+                    } else {
+                        -1
+                    }),
                 Err(error) => row.with_error_code(error.code()),
             }
         });
