@@ -1,6 +1,5 @@
 //! The embedded cluster as a kind: brokers in this process.
 
-use std::error::Error as _;
 use std::sync::Arc;
 
 use embedded::{EmbeddedCluster, Settings};
