@@ -1,13 +1,17 @@
 //! The APIs that a broker offers, and who answers them.
 
+mod acls;
 pub(crate) mod coordinators;
 mod fetch;
+mod groups;
 mod list_offsets;
 mod metadata;
 mod produce;
+pub(crate) mod sasl;
 pub(crate) mod sessions;
 mod topics;
 mod transactions;
+mod users;
 mod versions;
 
 use bytes::{Bytes, BytesMut};
@@ -50,7 +54,14 @@ offer! {
     ListOffsets 1..=11 ListOffsetsRequest => list_offsets::list_offsets;
     Metadata 0..=13 MetadataRequest => metadata::metadata;
     ApiVersions 0..=4 ApiVersionsRequest => versions::api_versions;
+    SaslHandshake 0..=1 SaslHandshakeRequest => sasl::handshake_too_much;
     CreateTopics 2..=7 CreateTopicsRequest => topics::create_topics;
+    DescribeAcls 1..=3 DescribeAclsRequest => acls::describe;
+    CreateAcls 1..=3 CreateAclsRequest => acls::create;
+    DeleteAcls 1..=3 DeleteAclsRequest => acls::delete;
+    SaslAuthenticate 0..=2 SaslAuthenticateRequest => sasl::authenticate_too_much;
+    DescribeUserScramCredentials 0..=0 DescribeUserScramCredentialsRequest => users::describe;
+    AlterUserScramCredentials 0..=0 AlterUserScramCredentialsRequest => users::alter;
     FindCoordinator 0..=6 FindCoordinatorRequest => coordinators::find_coordinator;
     InitProducerId 0..=5 InitProducerIdRequest => transactions::init_producer_id;
     AddPartitionsToTxn 0..=5 AddPartitionsToTxnRequest => transactions::add_partitions_to_txn;
@@ -60,6 +71,17 @@ offer! {
     DescribeProducers 0..=0 DescribeProducersRequest => transactions::describe_producers;
     DescribeTransactions 0..=0 DescribeTransactionsRequest => transactions::describe_transactions;
     ListTransactions 0..=2 ListTransactionsRequest => transactions::list_transactions;
+    JoinGroup 0..=9 JoinGroupRequest => groups::join_group;
+    SyncGroup 0..=5 SyncGroupRequest => groups::sync_group;
+    Heartbeat 0..=4 HeartbeatRequest => groups::heartbeat;
+    LeaveGroup 0..=5 LeaveGroupRequest => groups::leave_group;
+    OffsetCommit 2..=10 OffsetCommitRequest => groups::offset_commit;
+    OffsetFetch 1..=10 OffsetFetchRequest => groups::offset_fetch;
+    OffsetDelete 0..=0 OffsetDeleteRequest => groups::offset_delete;
+    TxnOffsetCommit 0..=5 TxnOffsetCommitRequest => groups::txn_offset_commit;
+    ListGroups 0..=5 ListGroupsRequest => groups::list_groups;
+    DescribeGroups 0..=6 DescribeGroupsRequest => groups::describe_groups;
+    DeleteGroups 0..=2 DeleteGroupsRequest => groups::delete_groups;
 }
 
 /// Produce 0 to 2 are only advertised, for old clients' sake; a request of these closes the connection.
@@ -67,23 +89,32 @@ const PRODUCE_MIN: i16 = 3;
 
 /// Whether requests of this version are read. ApiVersions is: another version gets an answer that says which.
 pub(crate) fn offers(api: ApiKey, version: i16) -> bool {
-    let known = OFFERED
-        .iter()
-        .any(|(key, min, max)| *key == api && (*min..=*max).contains(&version));
-    known && (api != ApiKey::Produce || version >= PRODUCE_MIN) || api == ApiKey::ApiVersions
+    offers_exactly(api, version) && (api != ApiKey::Produce || version >= PRODUCE_MIN)
+        || api == ApiKey::ApiVersions
 }
 
-fn decode<T: Decodable + Default>(incoming: &Incoming, mut body: Bytes) -> Result<T, Closed> {
+/// Whether this version is listed.
+pub(crate) fn offers_exactly(api: ApiKey, version: i16) -> bool {
+    OFFERED
+        .iter()
+        .any(|(key, min, max)| *key == api && (*min..=*max).contains(&version))
+}
+
+pub(crate) fn decode<T: Decodable + Default>(
+    incoming: &Incoming,
+    body: Bytes,
+) -> Result<T, Closed> {
     if incoming.api == ApiKey::ApiVersions
         && !OFFERED.contains(&(ApiKey::ApiVersions, 0, incoming.version.max(4)))
     {
         return Ok(T::default()); // unreadable; the answer says so
     }
-    messages::decode(&mut body, incoming.version).map_err(Closed::from)
+    let (mut body, version) = groups::with_ids_as_names(incoming.api, incoming.version, body)?;
+    messages::decode(&mut body, version).map_err(Closed::from)
 }
 
 /// What a handler may return.
-trait IntoAnswer {
+pub(crate) trait IntoAnswer {
     fn into_answer(self, version: i16) -> Result<Answer, Closed>;
 }
 

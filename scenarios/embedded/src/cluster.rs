@@ -1,5 +1,6 @@
 //! A cluster as its owner sees it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -9,7 +10,9 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::server;
+use crate::faults::Faults;
+use crate::security::Security;
+use crate::server::{self, Listening};
 use crate::settings::Settings;
 use crate::state::{Broker, State, Status};
 use crate::transactions::{self, Transactions};
@@ -32,6 +35,14 @@ pub enum StartError {
         /// Its value.
         value: String,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// Certificates or keys of a listener cannot be used.
+    #[error("listener {listener}: {reason}")]
+    Tls {
+        /// The listener's name.
+        listener: String,
+        /// What is wrong.
         reason: String,
     },
     /// A port is taken, or sockets or threads have run out.
@@ -65,11 +76,14 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) sessions: crate::api::sessions::Sessions,
+    pub(crate) security: Security,
     pub(crate) transactions: Transactions,
+    pub(crate) groups: crate::groups::Groups,
+    pub(crate) faults: Faults,
     state: Mutex<State>,
     runtime: Handle,
-    /// Accepting tasks by node id; aborting one closes its sockets and its connections.
-    listening: Mutex<std::collections::BTreeMap<i32, Vec<tokio::task::AbortHandle>>>,
+    /// What listens, by node id.
+    listening: Mutex<BTreeMap<i32, Listening>>,
 }
 
 impl Shared {
@@ -103,7 +117,9 @@ impl EmbeddedCluster {
         if !(1..=BROKERS_MAX).contains(&settings.brokers) {
             return Err(StartError::Brokers(settings.brokers));
         }
+        let security = Security::new(&settings)?;
         let limits = transactions::Limits::parse(&settings)?;
+        let groups = crate::groups::Groups::new(&settings)?;
         let (hand_over, handle) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let body = move || {
@@ -138,6 +154,7 @@ impl EmbeddedCluster {
                     rack: None,
                     addresses: Vec::new(),
                     status: Status::Down,
+                    incarnation: 0,
                 },
             );
         }
@@ -146,7 +163,10 @@ impl EmbeddedCluster {
             cluster_id: random_id(),
             clock: settings.clock.clone(),
             sessions: Default::default(),
+            security,
             transactions: Transactions::new(limits),
+            groups,
+            faults: Faults::new(settings.clock.clone()),
             state: Mutex::new(state),
             runtime,
             listening: Mutex::default(),
@@ -162,7 +182,13 @@ impl EmbeddedCluster {
         }
         let coordinating = transactions::run(Arc::clone(&cluster.shared));
         cluster.shared.runtime().spawn(coordinating);
+        let groups = crate::groups::run(Arc::clone(&cluster.shared));
+        cluster.shared.runtime().spawn(groups);
         Ok(cluster)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Kafka's own id of the cluster: 22 characters.
@@ -190,9 +216,7 @@ impl EmbeddedCluster {
 }
 
 impl Shared {
-    pub(crate) fn listening(
-        &self,
-    ) -> MutexGuard<'_, std::collections::BTreeMap<i32, Vec<tokio::task::AbortHandle>>> {
+    pub(crate) fn listening(&self) -> MutexGuard<'_, BTreeMap<i32, Listening>> {
         self.listening
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -170,11 +170,13 @@ impl Log {
     }
 
     /// read_committed consumers read below it: the first record of a transaction that is open, or
-    /// whose end is not replicated, at most the high watermark.
+    /// whose end is not replicated, at most the high watermark. If clients have deleted that record,
+    /// it is the batch at the start of the log, which may begin below the start.
     pub(crate) fn last_stable_offset(&self) -> i64 {
         let high_watermark = self.high_watermark();
         match self.producers.first_unstable_offset(high_watermark) {
-            Some(offset) => offset.clamp(self.start_offset, high_watermark),
+            Some(offset) if offset < self.start_offset => self.batch_at(self.start_offset),
+            Some(offset) => offset.min(high_watermark),
             None => high_watermark,
         }
     }

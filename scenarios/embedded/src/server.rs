@@ -2,22 +2,48 @@
 
 mod connection;
 mod incoming;
+mod link;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::cluster::{Shared, StartError};
+use crate::security::{ANONYMOUS, Entry};
 use crate::state::Status;
 
 pub(crate) use connection::{Answer, Closed};
 pub(crate) use incoming::Incoming;
+pub(crate) use link::{Link, Transport};
 
 /// After a failed accept (no file descriptors left), before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long closing a broker's sockets may take: the cluster's thread has to come round to it.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The open sockets of a broker.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    /// One for each listener; all connections end with it.
+    tasks: Vec<AbortHandle>,
+    /// Every listener and connection holds a sender until it is closed.
+    gone: mpsc::Receiver<()>,
+}
+
+impl Listening {
+    /// Closes listeners and connections; returns when they are closed.
+    pub(crate) fn close(self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        // Nothing is ever sent: this ends with the last sender.
+        self.gone.recv_timeout(CLOSE_PATIENCE).ok();
+    }
+}
 
 /// Opens the sockets of a broker and lets it serve; on its old ports if it had any.
 pub(crate) fn open(shared: &Arc<Shared>, node_id: i32) -> Result<(), StartError> {
@@ -29,25 +55,34 @@ pub(crate) fn open(shared: &Arc<Shared>, node_id: i32) -> Result<(), StartError>
         .unwrap_or_default();
     let index = usize::try_from(node_id - 1).unwrap_or(0);
     let port = shared.settings.ports.get(index).copied().unwrap_or(0);
-    let wanted = known
-        .first()
-        .copied()
-        .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let refused = |source| StartError::Listen {
-        address: wanted.to_string(),
-        source,
-    };
-    let socket = bind(shared, wanted).map_err(refused)?;
-    let address = socket.local_addr().map_err(refused)?;
-    let task = shared
-        .runtime()
-        .spawn(accept(Arc::clone(shared), node_id, 0, socket));
+    let mut sockets = Vec::with_capacity(shared.settings.listeners.len());
+    let mut addresses = Vec::with_capacity(shared.settings.listeners.len());
+    for listener in 0..shared.settings.listeners.len() {
+        // Fixed ports are those of the first listener.
+        let port = if listener == 0 { port } else { 0 };
+        let wanted = known.get(listener).copied();
+        let wanted = wanted.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let refused = |source| StartError::Listen {
+            address: wanted.to_string(),
+            source,
+        };
+        let socket = bind(shared, wanted).map_err(refused)?;
+        addresses.push(socket.local_addr().map_err(refused)?);
+        sockets.push(socket);
+    }
+    let (alive, gone) = mpsc::channel();
+    let tasks = sockets.into_iter().enumerate().map(|(listener, socket)| {
+        let task = accept(Arc::clone(shared), node_id, listener, socket, alive.clone());
+        shared.runtime().spawn(task).abort_handle()
+    });
+    let tasks = tasks.collect();
+    drop(alive);
     shared
         .listening()
-        .insert(node_id, vec![task.abort_handle()]);
+        .insert(node_id, Listening { tasks, gone });
     let mut state = shared.state();
     if let Some(broker) = state.brokers.get_mut(&node_id) {
-        broker.addresses = vec![address];
+        broker.addresses = addresses;
         broker.status = Status::Up;
     }
     if !state.registered.contains(&node_id) {
@@ -65,13 +100,33 @@ fn bind(shared: &Shared, address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Serves connections until it is aborted; all of them end with it.
-async fn accept(shared: Arc<Shared>, node_id: i32, listener: usize, socket: TcpListener) {
+async fn accept(
+    shared: Arc<Shared>,
+    node_id: i32,
+    listener: usize,
+    socket: TcpListener,
+    alive: mpsc::Sender<()>,
+) {
     let mut connections = JoinSet::new();
+    let anonymous = ANONYMOUS.into();
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    connections.spawn(connection::serve(Arc::clone(&shared), node_id, listener, stream, peer));
+                    if shared.faults.any() && !shared.faults.accepts(node_id).await {
+                        continue;
+                    }
+                    let entry = Entry::new(&shared, &anonymous);
+                    let cut = entry.cut();
+                    let alive = alive.clone();
+                    let serve = connection::serve(Arc::clone(&shared), node_id, listener, stream, peer, entry);
+                    connections.spawn(async move {
+                        tokio::select! {
+                            () = serve => {}
+                            () = cut.notified() => {}
+                        }
+                        drop(alive);
+                    });
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use kafka_protocol::error::ResponseError;
 use uuid::Uuid;
 
-pub(crate) use partition::{Leadership, Partition};
+pub(crate) use partition::{Leadership, Partition, PartitionData};
 pub(crate) use topic::Topic;
 
 /// What is known of a broker.
@@ -21,6 +21,8 @@ pub(crate) struct Broker {
     /// One address per listener, in the order of the cluster's listeners.
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) status: Status,
+    /// Counts starts, ends, freezes and thaws: what was planned for an earlier one is void.
+    pub(crate) incarnation: u64,
 }
 
 /// Whether a broker takes part.

@@ -113,6 +113,16 @@ pub(crate) async fn fetch(
     };
     let mut begin = round.begin;
     let mut response = FetchResponse::default().with_session_id(round.session_id);
+    let bytes = rows.iter().map(|(_, row)| row.bytes).sum();
+    if let Some(throttled_ms) = incoming.throttles_fetch(bytes) {
+        if round.session_id != 0 {
+            incoming
+                .shared
+                .sessions
+                .end(round.session_id, round.partitions, begin);
+        }
+        return Ok(response.with_throttle_time_ms(throttled_ms));
+    }
     let mut hints = BTreeSet::new();
     for (index, row) in rows {
         let Some((key, wanted)) = round.partitions.get_index_mut(index) else {
@@ -241,6 +251,7 @@ fn find(
     if !incoming.may(Operation::Read, Resource::Topic(&topic.name)) {
         return Err(ResponseError::TopicAuthorizationFailed);
     }
+    incoming.refuses(&topic.name, index)?;
     let (found, partition) = incoming.shared.state().partition(&topic.name, index)?;
     match topic.id {
         id if id.is_nil() || id == found.id => Ok(partition),
@@ -337,7 +348,7 @@ fn read(
                 });
             data.aborted_transactions = Some(aborted.collect());
         }
-        data.records = Some(slice.records);
+        data.records = Some(incoming.damaged(&topic.name, index, slice.records));
     }
     let bytes = data.records.as_ref().map_or(0, Bytes::len);
     Ok(Row {

@@ -63,6 +63,7 @@ fn find(
     if !incoming.may(Operation::Describe, Resource::Topic(topic)) {
         return Err(ResponseError::TopicAuthorizationFailed);
     }
+    incoming.refuses(topic, wanted.partition_index)?;
     let (_, partition) = incoming
         .shared
         .state()

@@ -12,7 +12,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::topics;
 use crate::security::{Operation, Resource};
 use crate::server::{Closed, Incoming};
-use crate::state::{Partition, State, Status, Topic};
+use crate::state::{Partition, State, Topic};
 
 /// Stands for "not asked" in the bit fields of authorized operations.
 const NOT_ASKED: i32 = i32::MIN;
@@ -135,12 +135,7 @@ fn leader(incoming: &Incoming, state: &State, partition: &Partition) -> Metadata
         }
         _ => 0,
     };
-    let offline = |node_id: &i32| {
-        !state
-            .brokers
-            .get(node_id)
-            .is_some_and(|broker| broker.status != Status::Down)
-    };
+    let offline = |node_id: &i32| !listed(node_id);
     MetadataResponsePartition::default()
         .with_error_code(error)
         .with_partition_index(partition.index)

@@ -30,6 +30,7 @@ const HINTS_SINCE: i16 = 10;
 struct Waiting {
     partition: Arc<Partition>,
     end: i64,
+    leader_epoch: i32,
     topic: usize,
     row: usize,
 }
@@ -72,11 +73,13 @@ pub(crate) async fn produce(
                         Outcome::Stored {
                             partition,
                             end,
+                            leader_epoch,
                             row,
                         } => {
                             waiting.push(Waiting {
                                 partition,
                                 end,
+                                leader_epoch,
                                 topic: response.responses.len(),
                                 row: answered.partition_responses.len(),
                             });
@@ -112,7 +115,7 @@ pub(crate) async fn produce(
         };
     }
     if request.acks == -1 {
-        await_replicas(incoming, &waiting, request.timeout_ms, &mut response).await;
+        await_replicas(incoming, waiting, request.timeout_ms, &mut response).await;
     }
     if incoming.version >= HINTS_SINCE {
         response.node_endpoints = endpoints(incoming, &hints);
@@ -147,6 +150,7 @@ enum Outcome {
     Stored {
         partition: Arc<Partition>,
         end: i64,
+        leader_epoch: i32,
         row: PartitionProduceResponse,
     },
     Refused(PartitionProduceResponse),
@@ -172,6 +176,9 @@ fn append(
                 .with_log_start_offset(-1),
         )
     };
+    if let Err(error) = incoming.refuses(&topic.name, data.index) {
+        return refused(error);
+    }
     let internal_client = incoming.client_id.as_str() == ADMIN_CLIENT;
     if topic.is_internal() && !internal_client {
         return refused(ResponseError::InvalidTopicException);
@@ -205,8 +212,7 @@ fn append(
             row
         });
     }
-    let in_sync = i32::try_from(leadership.isr.len()).unwrap_or(i32::MAX);
-    if acks == -1 && in_sync < topic.settings.min_insync_replicas {
+    if acks == -1 && leadership.isr.len() < leadership.in_sync_min(topic) {
         return refused(ResponseError::NotEnoughReplicas);
     }
     let order = Append {
@@ -220,10 +226,12 @@ fn append(
         internal_client,
         transaction_verified: matches!(admitted, Some(Ok(()))),
     };
+    let leader_epoch = leadership.epoch;
     match inner.log.append(&order) {
         Ok(appended) => Outcome::Stored {
             partition: Arc::clone(partition),
             end: appended.last_offset + 1,
+            leader_epoch,
             row: row
                 .with_base_offset(appended.base_offset)
                 .with_log_append_time_ms(appended.log_append_time_ms)
@@ -254,43 +262,68 @@ fn append(
 }
 
 /// Waits until every partition's high watermark has reached what was written. What is late gets REQUEST_TIMED_OUT
-/// and keeps its base offset: it is in the log (docs/spec/real-kafka.md 3).
+/// and keeps its base offset: it is in the log (docs/spec/real-kafka.md 3). What another broker leads by then gets
+/// NOT_LEADER_OR_FOLLOWER: whether it is still in the log, that broker knows.
 async fn await_replicas(
     incoming: &Incoming,
-    waiting: &[Waiting],
+    mut waiting: Vec<Waiting>,
     timeout_ms: i32,
     response: &mut ProduceResponse,
 ) {
     let clock = &incoming.shared.clock;
     let deadline = clock.now_ms().saturating_add(timeout_ms.into());
-    let news = Arc::new(Notify::new());
+    let mut news = None;
     loop {
-        let behind =
-            |waiting: &&Waiting| waiting.partition.lock().log.high_watermark() < waiting.end;
-        for waiting in waiting {
-            // Before the look, so that nothing is missed in between.
-            if behind(&waiting) {
-                waiting.partition.watch(&news);
+        let timed_out = clock.now_ms() >= deadline;
+        waiting.retain(|one| {
+            let error = match one.progress(incoming.node_id) {
+                Progress::Replicated => return false,
+                Progress::Late if !timed_out => return true,
+                Progress::Late => ResponseError::RequestTimedOut,
+                Progress::Moved => ResponseError::NotLeaderOrFollower,
+            };
+            let topic = response.responses.get_mut(one.topic);
+            if let Some(row) = topic.and_then(|topic| topic.partition_responses.get_mut(one.row)) {
+                row.error_code = error.code();
             }
-        }
-        let late: Vec<&Waiting> = waiting.iter().filter(behind).collect();
-        if late.is_empty() {
+            false
+        });
+        if waiting.is_empty() {
             return;
         }
-        if clock.now_ms() >= deadline {
-            for waiting in late {
-                let topic = response.responses.get_mut(waiting.topic);
-                if let Some(row) =
-                    topic.and_then(|topic| topic.partition_responses.get_mut(waiting.row))
-                {
-                    row.error_code = ResponseError::RequestTimedOut.code();
-                }
-            }
-            return;
+        // Watch first, then look again, so that nothing is missed in between.
+        let first = news.is_none();
+        let news = news.get_or_insert_with(|| Arc::new(Notify::new()));
+        for one in &waiting {
+            one.partition.watch(news);
+        }
+        if first {
+            continue;
         }
         tokio::select! {
             () = news.notified() => {}
             () = clock.until(deadline) => {}
+        }
+    }
+}
+
+/// How far the replicas of a written batch are.
+enum Progress {
+    Replicated,
+    Late,
+    Moved,
+}
+
+impl Waiting {
+    fn progress(&self, node_id: i32) -> Progress {
+        let inner = self.partition.lock();
+        let leadership = &inner.leadership;
+        if (leadership.leader, leadership.epoch) != (node_id, self.leader_epoch) {
+            return Progress::Moved;
+        }
+        match inner.log.high_watermark() >= self.end {
+            true => Progress::Replicated,
+            false => Progress::Late,
         }
     }
 }

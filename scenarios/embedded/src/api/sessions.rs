@@ -149,6 +149,17 @@ impl Sessions {
         }
     }
 
+    /// Topic and partition of all that a session fetches.
+    pub(crate) fn partitions(&self, session_id: i32) -> Vec<(String, i32)> {
+        let sessions = self.lock();
+        let wanted = sessions
+            .get(&session_id)
+            .map(|session| session.partitions.keys());
+        let keys = wanted.into_iter().flatten();
+        keys.map(|(topic, partition)| (topic.name.clone(), *partition))
+            .collect()
+    }
+
     /// Forgets all sessions of a broker: it was stopped.
     pub(crate) fn forget(&self, node_id: i32) {
         self.lock().retain(|_, session| session.node_id != node_id);

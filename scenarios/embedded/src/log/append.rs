@@ -25,19 +25,7 @@ impl Log {
     /// With [`Scope::Request`] the whole request fails, with [`Scope::NoAnswer`] it is never
     /// answered; another error concerns the partition.
     pub(crate) fn inspect(records: Option<&Bytes>, version: i16) -> Result<Inspected, Refused> {
-        let batch = one_batch(records.ok_or_else(no_answer)?, version)?;
-        let at = |at: usize, bytes: usize| batch.get(at..at + bytes).unwrap_or_default();
-        let long = |at| at_i64(at, &batch);
-        Ok(Inspected {
-            transactional: attributes(&batch) & attribute::TRANSACTIONAL != 0,
-            producer_id: long(field::PRODUCER_ID),
-            producer_epoch: at(field::PRODUCER_EPOCH, 2)
-                .first_chunk()
-                .map_or(-1, |bytes| i16::from_be_bytes(*bytes)),
-            base_sequence: at(field::BASE_SEQUENCE, 4)
-                .first_chunk()
-                .map_or(-1, |bytes| i32::from_be_bytes(*bytes)),
-        })
+        Ok(front(&one_batch(records.ok_or_else(no_answer)?, version)?))
     }
 
     /// Appends a client's batch, or says why not, in the order in which a broker looks.
@@ -48,7 +36,7 @@ impl Log {
     pub(crate) fn append(&mut self, append: &Append<'_>) -> Result<Appended, Refused> {
         let records = append.records.as_ref().ok_or_else(no_answer)?;
         let batch = one_batch(records, append.version)?;
-        self.check_transaction(&batch, append)?;
+        self.check_transaction(&front(&batch), append)?;
         if !append.internal_client && INTERNAL_TOPICS.contains(&append.topic) {
             return Err(Refused::bare(ResponseError::InvalidTopicException)); // row 27
         }
@@ -58,7 +46,7 @@ impl Log {
         self.roll = Roll::new(append.settings);
         self.roll_for(&header, append.now_ms); // a broker does this before it looks at the producer
         if header.producer_id() >= 0 {
-            let judged = self.producers.judge(&header, append.version);
+            let judged = self.producers.judge(&header);
             if let Judged::Duplicate(known) = judged.map_err(Refused::bare)? {
                 return Ok(Appended {
                     base_offset: known.first_offset,
@@ -87,18 +75,18 @@ impl Log {
 
     /// Row 16: a transactional batch continues an open transaction of this log, or the coordinator
     /// knows that the partition is part of one.
-    fn check_transaction(&self, batch: &[u8], append: &Append<'_>) -> Result<(), Refused> {
-        let producer_id = at_i64(field::PRODUCER_ID, batch);
-        let transactional = attributes(batch) & attribute::TRANSACTIONAL != 0;
+    fn check_transaction(&mut self, front: &Inspected, append: &Append<'_>) -> Result<(), Refused> {
+        let (producer_id, epoch) = (front.producer_id, front.producer_epoch);
         // without a producer id a broker asks nobody (row 13)
-        if !transactional || producer_id < 0 || append.transaction_verified {
+        let asks = front.transactional && producer_id >= 0;
+        if !asks || self.has_open_transaction(producer_id, epoch) {
             return Ok(());
         }
-        let epoch = batch
-            .get(field::PRODUCER_EPOCH..)
-            .and_then(|bytes| bytes.first_chunk());
-        let epoch = epoch.map_or(-1, |bytes| i16::from_be_bytes(*bytes));
-        if self.has_open_transaction(producer_id, epoch) {
+        if self.producers.fences(producer_id, epoch) {
+            return Err(Refused::bare(ResponseError::InvalidProducerEpoch));
+        }
+        self.producers.verify(front, append.version, append.now_ms);
+        if append.transaction_verified {
             return Ok(());
         }
         Err(match append.version {
@@ -187,9 +175,23 @@ impl Log {
     }
 }
 
-fn at_i64(at: usize, batch: &[u8]) -> i64 {
-    let bytes = batch.get(at..).and_then(|bytes| bytes.first_chunk());
-    bytes.map_or(-1, |bytes| i64::from_be_bytes(*bytes))
+/// What stands at the front of a batch; -1 where it is too short.
+fn front(batch: &[u8]) -> Inspected {
+    let id = batch
+        .get(field::PRODUCER_ID..)
+        .and_then(|bytes| bytes.first_chunk());
+    let epoch = batch
+        .get(field::PRODUCER_EPOCH..)
+        .and_then(|bytes| bytes.first_chunk());
+    let sequence = batch
+        .get(field::BASE_SEQUENCE..)
+        .and_then(|bytes| bytes.first_chunk());
+    Inspected {
+        transactional: attributes(batch) & attribute::TRANSACTIONAL != 0,
+        producer_id: id.map_or(-1, |id| i64::from_be_bytes(*id)),
+        producer_epoch: epoch.map_or(-1, |epoch| i16::from_be_bytes(*epoch)),
+        base_sequence: sequence.map_or(-1, |sequence| i32::from_be_bytes(*sequence)),
+    }
 }
 
 fn no_answer() -> Refused {

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use batch::{BatchHeader, next_sequence};
 use kafka_protocol::error::ResponseError;
 
+use super::Inspected;
+
 /// How many of a producer's batches are recognized when they are sent again.
 const BATCHES_KNOWN: usize = 5;
 
@@ -78,6 +80,17 @@ pub(super) struct Aborted {
     last_stable_offset: i64,
 }
 
+/// The first batch of a transaction was seen, and was not appended yet (Kafka's
+/// `VerificationStateEntry`): a refused one leaves this behind.
+#[derive(Clone, Copy, Debug)]
+struct Verifying {
+    epoch: i16,
+    lowest_sequence: i32,
+    /// It came with Produce v12 or above, which can begin a transaction by itself (KIP-890).
+    begins: bool,
+    since_ms: i64,
+}
+
 /// What becomes of a batch that its producer's state has judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judged {
@@ -95,9 +108,36 @@ pub(super) struct Producers {
     aborted: Vec<Aborted>,
     /// (first, last offset) of transactions that ended behind a high watermark that is held.
     unreplicated: Vec<(i64, i64)>,
+    verifying: HashMap<i64, Verifying>,
 }
 
 impl Producers {
+    /// A later epoch of the producer is known.
+    pub(super) fn fences(&self, producer_id: i64, epoch: i16) -> bool {
+        self.known
+            .get(&producer_id)
+            .is_some_and(|producer| epoch < producer.epoch)
+    }
+
+    /// A transactional batch has come that continues no open transaction.
+    pub(super) fn verify(&mut self, header: &Inspected, version: i16, now_ms: i64) {
+        let (epoch, sequence) = (header.producer_epoch, header.base_sequence);
+        let seen = self
+            .verifying
+            .entry(header.producer_id)
+            .or_insert(Verifying {
+                epoch,
+                lowest_sequence: sequence,
+                begins: version >= 12,
+                since_ms: now_ms,
+            });
+        if seen.epoch == epoch {
+            seen.lowest_sequence = seen.lowest_sequence.min(sequence);
+        } else if seen.epoch < epoch {
+            (seen.epoch, seen.lowest_sequence) = (epoch, sequence);
+        }
+    }
+
     pub(super) fn has_open_transaction(&self, producer_id: i64, epoch: i16) -> bool {
         let producer = self.known.get(&producer_id);
         producer.is_some_and(|p| p.epoch == epoch && p.transaction_start.is_some())
@@ -107,11 +147,7 @@ impl Producers {
     ///
     /// # Errors
     /// INVALID_PRODUCER_EPOCH (47), OUT_OF_ORDER_SEQUENCE_NUMBER (45), INVALID_TXN_STATE (48).
-    pub(super) fn judge(
-        &self,
-        header: &BatchHeader,
-        version: i16,
-    ) -> Result<Judged, ResponseError> {
+    pub(super) fn judge(&self, header: &BatchHeader) -> Result<Judged, ResponseError> {
         let (epoch, first) = (header.producer_epoch(), header.base_sequence());
         let known = self.known.get(&header.producer_id());
         let last = next_sequence(first, header.last_offset_delta());
@@ -122,14 +158,13 @@ impl Producers {
             }
         }
         let no_state = known.is_none_or(|producer| producer.batches.is_empty());
-        // only Produce v12 and above can begin a transaction by itself (KIP-890)
-        let begins = header.is_transactional()
-            && version >= 12
-            && known.is_none_or(|p| p.epoch != epoch || p.transaction_start.is_none());
         if known.is_some_and(|producer| epoch < producer.epoch) {
             return Err(ResponseError::InvalidProducerEpoch);
         }
-        if begins && no_state && first != 0 {
+        let verifying = self.verifying.get(&header.producer_id());
+        if verifying
+            .is_some_and(|v| v.begins && no_state && first != 0 || first > v.lowest_sequence)
+        {
             return Err(ResponseError::OutOfOrderSequenceNumber);
         }
         let Some(producer) = known else {
@@ -173,9 +208,12 @@ impl Producers {
             timestamp_ms: header.max_timestamp_ms(),
         });
         producer.last_timestamp_ms = header.max_timestamp_ms();
-        if header.is_transactional() && producer.transaction_start.is_none() {
-            producer.transaction_start = Some(first_offset);
-            self.open.insert(first_offset, producer_id);
+        if header.is_transactional() {
+            self.verifying.remove(&producer_id);
+            if producer.transaction_start.is_none() {
+                producer.transaction_start = Some(first_offset);
+                self.open.insert(first_offset, producer_id);
+            }
         }
     }
 
@@ -204,6 +242,7 @@ impl Producers {
         let producer = self.known.entry(producer_id);
         let producer = producer.or_insert_with(|| Producer::new(epoch));
         producer.enter(epoch);
+        self.verifying.remove(&producer_id);
         producer.coordinator_epoch = coordinator_epoch;
         producer.last_timestamp_ms = header.max_timestamp_ms();
         let Some(first_offset) = producer.transaction_start.take() else {
@@ -267,6 +306,7 @@ impl Producers {
     }
 
     pub(super) fn forget_all_but_last(&mut self) {
+        self.verifying = HashMap::new();
         for producer in self.known.values_mut() {
             producer
                 .batches
@@ -275,6 +315,8 @@ impl Producers {
     }
 
     pub(super) fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
+        self.verifying
+            .retain(|_, v| now_ms.saturating_sub(v.since_ms) < expiration_ms);
         self.known.retain(|_, producer| {
             let age_ms = now_ms.saturating_sub(producer.last_timestamp_ms);
             producer.transaction_start.is_some() || age_ms < expiration_ms

@@ -129,6 +129,14 @@ impl Log {
         }
     }
 
+    /// Base offset of the batch that holds `offset`, or of the next one; `offset` if there is none.
+    pub(super) fn batch_at(&self, offset: i64) -> i64 {
+        let batch = self
+            .locate(offset)
+            .and_then(|(_, batches, _)| batches.first());
+        batch.map_or(offset, |batch| batch.header.base_offset())
+    }
+
     /// The batches from the one that holds `offset`, or the next one, to the end of their segment,
     /// and where that segment ends at the latest.
     fn locate(&self, offset: i64) -> Option<(&Segment, &[Stored], i64)> {

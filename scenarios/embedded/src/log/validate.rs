@@ -322,7 +322,9 @@ fn in_place(
     bytes.freeze()
 }
 
-/// The records in a new batch under the topic's codec (row 22); offsets are counted anew.
+/// The records in a new batch under the topic's codec (row 22); offsets are counted anew. `None` for
+/// producer fields with which Java's `MemoryRecordsBuilder` writes nothing, though a batch that stays
+/// as it is may have them (row 13).
 fn rebuild(
     header: &BatchHeader,
     plain: &[u8],
@@ -331,6 +333,13 @@ fn rebuild(
     walked: &Walked,
     append: &Append<'_>,
 ) -> Option<Bytes> {
+    let writable = match header.producer_id() {
+        -1 => !header.is_transactional(),
+        _ => header.producer_epoch() != -1 && header.base_sequence() >= 0,
+    };
+    if !writable {
+        return None;
+    }
     let base_timestamp_ms = walked.first_timestamp_ms;
     let mut out = Vec::with_capacity(plain.len());
     for (index, record) in (0..).zip(records(plain, header.count())) {

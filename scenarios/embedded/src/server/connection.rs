@@ -6,18 +6,13 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::Encodable;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::Incoming;
+use super::{Incoming, Link, Transport};
 use crate::api;
 use crate::cluster::Shared;
-
-/// `socket.request.max.bytes`: a longer request closes the connection.
-const REQUEST_BYTES_MAX: usize = 100 << 20;
-
-/// The shortest request header: API key, version, correlation id, client id of null.
-const HEADER_BYTES_MIN: usize = 10;
+use crate::faults::{End, Fate};
+use crate::security::{Entry, Session};
 
 /// Why a connection is closed. The client is told nothing, as by a broker.
 #[derive(Debug)]
@@ -44,56 +39,95 @@ pub(crate) enum Answer {
     Silence,
 }
 
+impl Answer {
+    /// Size of its body, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Body { body, .. } => body.len(),
+            Self::Silence => 0,
+        }
+    }
+}
+
 /// Serves one connection to its end.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     node_id: i32,
     listener: usize,
-    mut stream: TcpStream,
+    stream: TcpStream,
     peer: SocketAddr,
+    entry: Entry,
 ) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let principal: Arc<str> = "User:ANONYMOUS".into();
+    let Ok((mut session, stream)) = Session::open(&shared, listener, stream, entry).await else {
+        return;
+    };
+    let mut link = Link::new(stream, Arc::clone(&shared), node_id);
     // Ends with an error when either side closes.
-    while let Ok(frame) = read_frame(&mut stream).await {
+    while let Ok(frame) = link.frame(session.request_bytes_max()).await {
+        if session.takes_bare_tokens() {
+            let Ok(answer) = session.bare_token(&frame).await else {
+                return;
+            };
+            if link.send(answer, &[]).await.is_err() {
+                return;
+            }
+            continue;
+        }
         let Ok((incoming, correlation_id, body)) =
-            parse(&shared, node_id, listener, peer, &principal, frame)
+            parse(&shared, node_id, listener, peer, session.principal(), frame)
         else {
             return;
         };
-        let Ok(answer) = api::answer(&incoming, body).await else {
-            return;
-        };
-        if let Answer::Body {
-            header_version,
-            body,
-        } = answer
-            && write_frame(&mut stream, correlation_id, header_version, &body)
-                .await
-                .is_err()
-        {
-            return;
+        match serve_one(&mut link, &mut session, incoming, correlation_id, body).await {
+            Ok(last) if last => return,
+            Ok(_) => {}
+            Err(end) => return link.end(end).await,
         }
     }
 }
 
-async fn read_frame(stream: &mut TcpStream) -> Result<Bytes, Closed> {
-    let length = usize::try_from(stream.read_i32().await?).map_err(|_| Closed)?;
-    if !(HEADER_BYTES_MIN..=REQUEST_BYTES_MAX).contains(&length) {
-        return Err(Closed);
+/// Has one request carried out and answered. True if the connection ends with this answer.
+async fn serve_one<S: Transport>(
+    link: &mut Link<S>,
+    session: &mut Session,
+    mut incoming: Incoming,
+    correlation_id: i32,
+    body: Bytes,
+) -> Result<bool, End> {
+    let shared = Arc::clone(&incoming.shared);
+    let request_bytes = body.len();
+    let mut fate = Fate::Handle;
+    if shared.faults.any() {
+        fate = shared.faults.before(link, &mut incoming, &body).await?;
     }
-    // Grows with what arrives, not with what is announced.
-    let mut frame = BytesMut::with_capacity(length.min(64 << 10));
-    let mut limited = stream.take(length as u64);
-    while frame.len() < length {
-        frame.reserve((length - frame.len()).min(1 << 20));
-        if limited.read_buf(&mut frame).await? == 0 {
-            return Err(Closed);
+    let (mut answer, last) = match fate {
+        Fate::Handle => link.during(session.answer(&incoming, body)).await??,
+        Fate::Answer(answer) => (answer, false),
+    };
+    let mut schedule = None;
+    if shared.faults.any() || incoming.faults.is_some() {
+        schedule = Some(shared.faults.after(&incoming, request_bytes, &mut answer)?);
+    }
+    if let Answer::Body {
+        header_version,
+        body,
+    } = answer
+    {
+        let head = head(correlation_id, header_version, body.len())?;
+        match schedule {
+            Some(schedule) if schedule.send_ms > shared.clock.now_ms() => {
+                link.send_at(schedule.send_ms, head, &body);
+            }
+            _ => link.send(head, &body).await?,
         }
     }
-    Ok(frame.freeze())
+    if let Some(schedule) = schedule {
+        link.during(shared.clock.until(schedule.read_ms)).await?;
+    }
+    Ok(last)
 }
 
 /// Splits a frame into who asks for what, its correlation id and the request's body.
@@ -136,30 +170,22 @@ fn parse(
         client_id: header.client_id.unwrap_or_default(),
         api,
         version,
+        faults: None,
     };
     Ok((incoming, header.correlation_id, frame))
 }
 
-async fn write_frame(
-    stream: &mut TcpStream,
-    correlation_id: i32,
-    header_version: i16,
-    body: &[u8],
-) -> Result<(), Closed> {
+/// Length and header of an answer.
+fn head(correlation_id: i32, header_version: i16, body_bytes: usize) -> Result<BytesMut, Closed> {
     let mut head = BytesMut::with_capacity(16);
     head.put_i32(0);
     let header = ResponseHeader::default().with_correlation_id(correlation_id);
     header
         .encode(&mut head, header_version)
         .map_err(|_| Closed)?;
-    let length = i32::try_from(head.len() - 4 + body.len()).map_err(|_| Closed)?;
-    head[..4].copy_from_slice(&length.to_be_bytes());
-    if body.len() < 32 << 10 {
-        head.extend_from_slice(body);
-        stream.write_all(&head).await?;
-    } else {
-        stream.write_all(&head).await?;
-        stream.write_all(body).await?;
+    let length = i32::try_from(head.len() - 4 + body_bytes).map_err(|_| Closed)?;
+    if let Some(first) = head.first_chunk_mut::<4>() {
+        *first = length.to_be_bytes();
     }
-    Ok(())
+    Ok(head)
 }

@@ -5,6 +5,7 @@ use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::StrBytes;
 
 use crate::cluster::Shared;
+use crate::faults::Verdict;
 
 /// A request and where it came from: what a handler may know besides the request's own fields.
 #[derive(Debug, Clone)]
@@ -20,4 +21,6 @@ pub(crate) struct Incoming {
     pub(crate) client_id: StrBytes,
     pub(crate) api: ApiKey,
     pub(crate) version: i16,
+    /// The faults that hit it, if there are any; see the methods that ask them, in `faults/verdict.rs`.
+    pub(crate) faults: Option<Arc<Verdict>>,
 }

@@ -28,6 +28,8 @@ pub(crate) struct Leadership {
     /// In order of preference.
     pub(crate) replicas: Vec<i32>,
     pub(crate) isr: Vec<i32>,
+    /// Eligible leaders outside of the ISR (KIP-966): left it when it was at its minimum, hence have all that was acknowledged.
+    pub(crate) elr: Vec<i32>,
 }
 
 impl Partition {
@@ -38,6 +40,7 @@ impl Partition {
             leader,
             epoch: 0,
             isr: replicas.clone(),
+            elr: Vec::new(),
             replicas,
         };
         let mut log = Log::new();

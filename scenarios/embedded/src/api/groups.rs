@@ -1,0 +1,63 @@
+//! The group coordinator's APIs.
+
+mod by_id;
+mod describe;
+mod fetch;
+mod membership;
+mod offsets;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::protocol::StrBytes;
+
+use crate::groups::Client;
+use crate::security::{Operation, Resource};
+use crate::server::Incoming;
+
+pub(crate) use by_id::with_ids_as_names;
+pub(crate) use describe::{delete_groups, describe_groups, list_groups};
+pub(crate) use fetch::offset_fetch;
+pub(crate) use membership::{heartbeat, join_group, leave_group, sync_group};
+pub(crate) use offsets::{offset_commit, offset_delete, txn_offset_commit};
+
+/// "Not asked for" in the bit fields of authorized operations.
+const NOT_ASKED: i32 = i32::MIN;
+
+/// Whether the principal may do this to the group, and the group has a name.
+fn check_group(
+    incoming: &Incoming,
+    operation: Operation,
+    group: &str,
+) -> Result<(), ResponseError> {
+    if !incoming.may(operation, Resource::Group(group)) {
+        return Err(ResponseError::GroupAuthorizationFailed);
+    }
+    if group.is_empty() {
+        return Err(ResponseError::InvalidGroupId);
+    }
+    Ok(())
+}
+
+fn client(incoming: &Incoming) -> Client {
+    Client {
+        id: incoming.client_id.clone(),
+        host: StrBytes::from_string(format!("/{}", incoming.peer.ip())),
+    }
+}
+
+/// What the principal may do to a group, as a bit field: one bit per operation, by its number.
+fn authorized_operations(incoming: &Incoming, group: &str) -> i32 {
+    let all = [
+        Operation::Read,
+        Operation::Delete,
+        Operation::Describe,
+        Operation::DescribeConfigs,
+        Operation::AlterConfigs,
+    ];
+    let may = |operation: &Operation| incoming.may(*operation, Resource::Group(group));
+    let bits = all.into_iter().filter(may).map(|op| 1 << (op as i32));
+    bits.fold(0, |all, bit| all | bit)
+}
+
+fn code(result: Result<(), ResponseError>) -> i16 {
+    result.err().map_or(0, |error| error.code())
+}
