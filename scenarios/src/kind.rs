@@ -2,8 +2,9 @@
 
 use std::sync::OnceLock;
 
+use crate::embedded_cluster::Embedded;
 use crate::pair::{Pair, SharedPair};
-use crate::{Cluster, Error, RealCluster};
+use crate::{Cluster, Error, RealCluster, server_properties};
 
 /// What a test's clusters are made of.
 ///
@@ -13,6 +14,8 @@ use crate::{Cluster, Error, RealCluster};
 pub enum Kind {
     /// Unmodified Apache Kafka, one JVM per node.
     Real,
+    /// Brokers in this process: up in milliseconds, nothing but memory.
+    Embedded,
 }
 
 impl Kind {
@@ -29,6 +32,10 @@ impl Kind {
     ) -> Result<Box<dyn Cluster>, Error> {
         match self {
             Self::Real => Ok(Box::new(RealCluster::start_with(alias, brokers, extra)?)),
+            Self::Embedded => {
+                let properties = server_properties(brokers, extra);
+                Ok(Box::new(Embedded::start(alias, brokers, properties)?))
+            }
         }
     }
 
@@ -42,8 +49,10 @@ impl Kind {
     /// As [`Kind::start`]; the same error for every test of the process.
     pub fn shared_pair(self) -> Result<SharedPair, Error> {
         static REAL: OnceLock<Result<Pair, String>> = OnceLock::new();
+        static EMBEDDED: OnceLock<Result<Pair, String>> = OnceLock::new();
         let pair = match self {
             Self::Real => &REAL,
+            Self::Embedded => &EMBEDDED,
         };
         let pair = pair.get_or_init(|| Pair::start(self).map_err(|e| format!("{e:?}")));
         pair.as_ref()
@@ -52,7 +61,7 @@ impl Kind {
     }
 }
 
-/// Makes a test of each function `fn name(kind: Kind)` for every kind: `real::name`.
+/// Makes a test of each function `fn name(kind: Kind)` for every kind: `real::name`, `embedded::name`.
 ///
 /// A function that is forgotten here is dead code, which the compiler reports.
 #[macro_export]
@@ -63,6 +72,15 @@ macro_rules! on_every_kind {
                 #[test]
                 fn $name() {
                     super::$name($crate::Kind::Real);
+                }
+            )+
+        }
+
+        mod embedded {
+            $(
+                #[test]
+                fn $name() {
+                    super::$name($crate::Kind::Embedded);
                 }
             )+
         }

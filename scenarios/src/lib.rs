@@ -2,7 +2,8 @@
 //!
 //! * [`Kind`] starts a [`Cluster`] of a kind, whose [`Broker`]s a test kills, restarts or freezes. A test is a
 //!   function of the kind, and [`on_every_kind!`] runs it on each.
-//! * [`RealCluster`] is the kind made of unmodified Kafka brokers, one JVM each.
+//! * [`RealCluster`] is the kind made of unmodified Kafka brokers, one JVM each; the other kind is the
+//!   [`embedded`] cluster.
 //! * [`KafkaClient`] (librdkafka) writes, reads and compares; it shares no code with the engine, so the
 //!   two cannot be wrong in the same way.
 //! * [`Product`] runs the `crosscurrent` binary from outside, as a user does.
@@ -11,6 +12,7 @@
 //! No process outlives the one that started it, however that one ends; see [`process`].
 
 mod cluster;
+mod embedded_cluster;
 mod error;
 mod folders;
 mod kind;
@@ -21,6 +23,8 @@ pub mod client;
 pub mod kafka;
 pub mod process;
 pub mod product;
+pub mod raw;
+
 pub mod wait;
 
 pub use client::KafkaClient;
@@ -31,4 +35,5 @@ pub use kind::Kind;
 pub use pair::{Pair, SharedPair};
 pub use product::Product;
 pub use properties::{Properties, server_properties};
+pub use raw::RawClient;
 pub use wait::{await_ok, await_that};

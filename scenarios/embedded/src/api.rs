@@ -2,12 +2,17 @@
 
 mod acls;
 pub(crate) mod coordinators;
+mod cluster;
+mod configs;
 mod fetch;
 mod groups;
 mod list_offsets;
 mod metadata;
 mod produce;
 pub(crate) mod sasl;
+mod quotas;
+mod reassign;
+mod records;
 pub(crate) mod sessions;
 mod topics;
 mod transactions;
@@ -63,14 +68,6 @@ offer! {
     DescribeUserScramCredentials 0..=0 DescribeUserScramCredentialsRequest => users::describe;
     AlterUserScramCredentials 0..=0 AlterUserScramCredentialsRequest => users::alter;
     FindCoordinator 0..=6 FindCoordinatorRequest => coordinators::find_coordinator;
-    InitProducerId 0..=5 InitProducerIdRequest => transactions::init_producer_id;
-    AddPartitionsToTxn 0..=5 AddPartitionsToTxnRequest => transactions::add_partitions_to_txn;
-    AddOffsetsToTxn 0..=4 AddOffsetsToTxnRequest => transactions::add_offsets_to_txn;
-    EndTxn 0..=5 EndTxnRequest => transactions::end_txn;
-    WriteTxnMarkers 1..=1 WriteTxnMarkersRequest => transactions::write_txn_markers;
-    DescribeProducers 0..=0 DescribeProducersRequest => transactions::describe_producers;
-    DescribeTransactions 0..=0 DescribeTransactionsRequest => transactions::describe_transactions;
-    ListTransactions 0..=2 ListTransactionsRequest => transactions::list_transactions;
     JoinGroup 0..=9 JoinGroupRequest => groups::join_group;
     SyncGroup 0..=5 SyncGroupRequest => groups::sync_group;
     Heartbeat 0..=4 HeartbeatRequest => groups::heartbeat;
@@ -82,6 +79,33 @@ offer! {
     ListGroups 0..=5 ListGroupsRequest => groups::list_groups;
     DescribeGroups 0..=6 DescribeGroupsRequest => groups::describe_groups;
     DeleteGroups 0..=2 DeleteGroupsRequest => groups::delete_groups;
+    ConsumerGroupHeartbeat 0..=1 ConsumerGroupHeartbeatRequest => groups::consumer_group_heartbeat;
+    ConsumerGroupDescribe 0..=1 ConsumerGroupDescribeRequest => groups::consumer_group_describe;
+    InitProducerId 0..=5 InitProducerIdRequest => transactions::init_producer_id;
+    AddPartitionsToTxn 0..=5 AddPartitionsToTxnRequest => transactions::add_partitions_to_txn;
+    AddOffsetsToTxn 0..=4 AddOffsetsToTxnRequest => transactions::add_offsets_to_txn;
+    EndTxn 0..=5 EndTxnRequest => transactions::end_txn;
+    WriteTxnMarkers 1..=1 WriteTxnMarkersRequest => transactions::write_txn_markers;
+    DescribeProducers 0..=0 DescribeProducersRequest => transactions::describe_producers;
+    DescribeTransactions 0..=0 DescribeTransactionsRequest => transactions::describe_transactions;
+    ListTransactions 0..=2 ListTransactionsRequest => transactions::list_transactions;
+    DeleteTopics 1..=6 DeleteTopicsRequest => topics::delete_topics;
+    CreatePartitions 0..=3 CreatePartitionsRequest => topics::create_partitions;
+    DescribeTopicPartitions 0..=0 DescribeTopicPartitionsRequest => topics::describe_topic_partitions;
+    DescribeConfigs 1..=4 DescribeConfigsRequest => configs::describe_configs;
+    AlterConfigs 0..=2 AlterConfigsRequest => configs::alter_configs;
+    IncrementalAlterConfigs 0..=1 IncrementalAlterConfigsRequest => configs::incremental_alter_configs;
+    ListConfigResources 0..=1 ListConfigResourcesRequest => configs::list_config_resources;
+    DeleteRecords 0..=2 DeleteRecordsRequest => records::delete_records;
+    OffsetForLeaderEpoch 2..=4 OffsetForLeaderEpochRequest => records::offset_for_leader_epoch;
+    DescribeCluster 0..=2 DescribeClusterRequest => cluster::describe_cluster;
+    DescribeQuorum 0..=2 DescribeQuorumRequest => cluster::describe_quorum;
+    DescribeLogDirs 1..=4 DescribeLogDirsRequest => cluster::describe_log_dirs;
+    ElectLeaders 0..=2 ElectLeadersRequest => reassign::elect_leaders;
+    AlterPartitionReassignments 0..=1 AlterPartitionReassignmentsRequest => reassign::alter_partition_reassignments;
+    ListPartitionReassignments 0..=0 ListPartitionReassignmentsRequest => reassign::list_partition_reassignments;
+    DescribeClientQuotas 0..=1 DescribeClientQuotasRequest => quotas::describe_client_quotas;
+    AlterClientQuotas 0..=1 AlterClientQuotasRequest => quotas::alter_client_quotas;
 }
 
 /// Produce 0 to 2 are only advertised, for old clients' sake; a request of these closes the connection.

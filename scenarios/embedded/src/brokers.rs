@@ -107,6 +107,20 @@ impl EmbeddedCluster {
         self.shared().state().brokers.keys().copied().collect()
     }
 
+    /// Record batches, control batches included, in a partition's log.
+    ///
+    /// # Errors
+    /// [`BrokerError::UnknownPartition`].
+    pub fn batches(&self, topic: &str, partition: i32) -> Result<u64, BrokerError> {
+        let found = self.shared().state().partition(topic, partition);
+        let (_, found) = found.map_err(|_| BrokerError::UnknownPartition {
+            topic: topic.to_owned(),
+            partition,
+        })?;
+        let count = found.lock().log.batches().count();
+        Ok(u64::try_from(count).unwrap_or(u64::MAX))
+    }
+
     /// The broker that clients are told to be the controller.
     pub fn controller(&self) -> i32 {
         self.shared().state().controller

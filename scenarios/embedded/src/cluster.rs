@@ -13,6 +13,8 @@ use crate::clock::Clock;
 use crate::faults::Faults;
 use crate::security::Security;
 use crate::server::{self, Listening};
+use crate::config::Configs;
+use crate::housekeeping;
 use crate::settings::Settings;
 use crate::state::{Broker, State, Status};
 use crate::transactions::{self, Transactions};
@@ -120,6 +122,7 @@ impl EmbeddedCluster {
         let security = Security::new(&settings)?;
         let limits = transactions::Limits::parse(&settings)?;
         let groups = crate::groups::Groups::new(&settings)?;
+        let configs = Configs::new(&settings.properties)?;
         let (hand_over, handle) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let body = move || {
@@ -145,7 +148,10 @@ impl EmbeddedCluster {
             Ok(result) => result.map_err(StartError::Thread)?,
             Err(_) => return Err(StartError::Thread(io::Error::other("it ended at once"))),
         };
-        let mut state = State::default();
+        let mut state = State {
+            configs,
+            ..State::default()
+        };
         for node_id in 1..=settings.brokers {
             state.brokers.insert(
                 node_id,
@@ -180,10 +186,11 @@ impl EmbeddedCluster {
         for node_id in 1..=cluster.shared.settings.brokers {
             server::open(&cluster.shared, node_id)?;
         }
-        let coordinating = transactions::run(Arc::clone(&cluster.shared));
+        let coordinating = transactions::run(Arc::clone(&cluster.shared), cluster.shared.clock.now_ms());
         cluster.shared.runtime().spawn(coordinating);
         let groups = crate::groups::run(Arc::clone(&cluster.shared));
         cluster.shared.runtime().spawn(groups);
+        housekeeping::start(&cluster.shared);
         Ok(cluster)
     }
 

@@ -5,6 +5,7 @@
 //! ([`Group::reload`]): that is what another broker, or a restarted one, knows.
 
 mod classic;
+mod consumer;
 mod group;
 mod offsets;
 mod settings;
@@ -24,6 +25,7 @@ use crate::settings::Settings;
 use crate::state::Status;
 
 pub(crate) use classic::{Classic, Joining, Synced};
+pub(crate) use consumer::{Beat, Described, Image, Refusal};
 pub(crate) use group::{Committer, Group, Kind};
 pub(crate) use offsets::Committed;
 pub(crate) use settings::GroupSettings;

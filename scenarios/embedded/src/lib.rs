@@ -1,4 +1,14 @@
 //! Kafka clusters inside one process: real sockets, the real protocol, memory instead of disks.
+//!
+//! Known differences from Kafka 4.3.1, of groups:
+//! - commits and groups live in memory, not as records in `__consumer_offsets`, so that topic is empty; brokers that take over know
+//!   what those records would say;
+//! - the coordinator is ready at once: FindCoordinator creates its topic and answers, and nobody is told COORDINATOR_LOAD_IN_PROGRESS;
+//! - without `offsets.topic.replication.factor` (or `transaction.state.log.replication.factor`), a cluster of fewer than three brokers
+//!   has that many replicas, where Kafka would wait for the third;
+//! - a group with members keeps its kind: Kafka would let classic and KIP-848 members meet in one group (online migration);
+//! - a regular expression is resolved with each heartbeat of its member, not in the background;
+//! - share groups and streams groups are not offered.
 
 mod api;
 mod brokers;
@@ -7,6 +17,8 @@ mod cluster;
 mod elections;
 mod faults;
 mod groups;
+mod config;
+mod housekeeping;
 mod log;
 mod security;
 mod server;

@@ -22,7 +22,6 @@ pub(crate) use listeners::Entry;
 pub(crate) use mechanism::Mechanism;
 pub(crate) use scram::{Credential, Hash, ITERATIONS_MAX, ITERATIONS_MIN};
 pub(crate) use session::{ANONYMOUS, Session};
-pub(crate) use transport::Transport;
 
 use crate::cluster::{EmbeddedCluster, StartError};
 use crate::server::{Closed, Incoming};
@@ -132,7 +131,8 @@ impl Incoming {
         }
     }
 
-    /// Whether the principal of this request may do this. Without an authorizer, everybody may do everything.
+    /// Whether the principal of this request may do this and no fault forbids it. Without an authorizer, everybody may do
+    /// everything.
     pub(crate) fn may(&self, operation: Operation, resource: Resource<'_>) -> bool {
         let (resource_type, name) = resource.parts();
         let authorizer = &self.shared.security.authorizer;

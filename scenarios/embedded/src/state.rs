@@ -10,6 +10,8 @@ use std::sync::Arc;
 use kafka_protocol::error::ResponseError;
 use uuid::Uuid;
 
+use crate::config::Configs;
+
 pub(crate) use partition::{Leadership, Partition, PartitionData};
 pub(crate) use topic::Topic;
 
@@ -45,6 +47,7 @@ pub(crate) struct State {
     pub(crate) controller: i32,
     pub(crate) topics: BTreeMap<String, Arc<Topic>>,
     pub(crate) ids: HashMap<Uuid, String>,
+    pub(crate) configs: Configs,
 }
 
 impl State {

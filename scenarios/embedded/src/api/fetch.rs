@@ -278,6 +278,11 @@ fn read(
             .with_aborted_transactions(None)
     };
     let refused = |error| (error, nothing());
+    // Followers need no permission on topics, but one that clients do not have.
+    if isolation == Isolation::LogEnd && !incoming.may(Operation::ClusterAction, Resource::Cluster)
+    {
+        return Err(refused(ResponseError::TopicAuthorizationFailed));
+    }
     let partition = find(incoming, topic, index).map_err(refused)?;
     let inner = partition.lock();
     let leadership = &inner.leadership;

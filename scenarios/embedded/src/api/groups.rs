@@ -1,6 +1,7 @@
 //! The group coordinator's APIs.
 
 mod by_id;
+mod consumers;
 mod describe;
 mod fetch;
 mod membership;
@@ -14,6 +15,7 @@ use crate::security::{Operation, Resource};
 use crate::server::Incoming;
 
 pub(crate) use by_id::with_ids_as_names;
+pub(crate) use consumers::{consumer_group_describe, consumer_group_heartbeat};
 pub(crate) use describe::{delete_groups, describe_groups, list_groups};
 pub(crate) use fetch::offset_fetch;
 pub(crate) use membership::{heartbeat, join_group, leave_group, sync_group};
@@ -46,16 +48,7 @@ fn client(incoming: &Incoming) -> Client {
 
 /// What the principal may do to a group, as a bit field: one bit per operation, by its number.
 fn authorized_operations(incoming: &Incoming, group: &str) -> i32 {
-    let all = [
-        Operation::Read,
-        Operation::Delete,
-        Operation::Describe,
-        Operation::DescribeConfigs,
-        Operation::AlterConfigs,
-    ];
-    let may = |operation: &Operation| incoming.may(*operation, Resource::Group(group));
-    let bits = all.into_iter().filter(may).map(|op| 1 << (op as i32));
-    bits.fold(0, |all, bit| all | bit)
+    incoming.authorized_operations(Resource::Group(group))
 }
 
 fn code(result: Result<(), ResponseError>) -> i16 {

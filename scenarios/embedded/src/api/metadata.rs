@@ -35,7 +35,9 @@ pub(crate) async fn metadata(
             .filter(|topic| topic.topic_id.is_nil())
             .filter_map(|topic| topic.name.as_ref())
         {
-            topics::create_on_sight(incoming, name);
+            if may_create(incoming, name) {
+                topics::create_on_sight(incoming, name);
+            }
         }
     }
     let state = incoming.shared.state();
@@ -55,7 +57,11 @@ pub(crate) async fn metadata(
             incoming.shared.cluster_id.clone(),
         )))
         .with_controller_id(state.controller.into())
-        .with_cluster_authorized_operations(NOT_ASKED);
+        .with_cluster_authorized_operations(cluster_operations(
+            incoming,
+            request.include_cluster_authorized_operations,
+        ));
+    let operations = request.include_topic_authorized_operations;
     response.topics = match wanted {
         None => {
             let visible = |topic: &&Arc<Topic>| {
@@ -65,14 +71,16 @@ pub(crate) async fn metadata(
                 .topics
                 .values()
                 .filter(visible)
-                .map(|topic| describe(incoming, &state, topic))
+                .map(|topic| describe(incoming, &state, topic, operations))
                 .collect()
         }
         Some(wanted) => wanted
             .into_iter()
             .map(|wanted| match wanted.name {
-                _ if !wanted.topic_id.is_nil() => by_id(incoming, &state, wanted.topic_id),
-                Some(name) => by_name(incoming, &state, name),
+                _ if !wanted.topic_id.is_nil() => {
+                    by_id(incoming, &state, wanted.topic_id, operations)
+                }
+                Some(name) => by_name(incoming, &state, name, operations),
                 None => missing(None, ResponseError::InvalidRequest),
             })
             .collect(),
@@ -80,12 +88,36 @@ pub(crate) async fn metadata(
     Ok(response)
 }
 
-fn by_name(incoming: &Incoming, state: &State, name: TopicName) -> MetadataResponseTopic {
+/// Who may see a topic, and may create it there or anywhere, creates it by asking.
+fn may_create(incoming: &Incoming, name: &str) -> bool {
+    let topic = Resource::Topic(name);
+    incoming.may(Operation::Describe, topic)
+        && (incoming.may(Operation::Create, Resource::Cluster)
+            || incoming.may(Operation::Create, topic))
+}
+
+/// What may be done with the cluster; nothing for who may not see it.
+fn cluster_operations(incoming: &Incoming, asked: bool) -> i32 {
+    match asked {
+        false => NOT_ASKED,
+        true if incoming.may(Operation::Describe, Resource::Cluster) => {
+            incoming.authorized_operations(Resource::Cluster)
+        }
+        true => 0,
+    }
+}
+
+fn by_name(
+    incoming: &Incoming,
+    state: &State,
+    name: TopicName,
+    operations: bool,
+) -> MetadataResponseTopic {
     if !incoming.may(Operation::Describe, Resource::Topic(&name)) {
         return missing(Some(name), ResponseError::TopicAuthorizationFailed);
     }
     match state.topic(&name) {
-        Some(topic) => describe(incoming, state, topic),
+        Some(topic) => describe(incoming, state, topic, operations),
         None if topics::name_problem(&name).is_some() => {
             missing(Some(name), ResponseError::InvalidTopicException)
         }
@@ -93,13 +125,18 @@ fn by_name(incoming: &Incoming, state: &State, name: TopicName) -> MetadataRespo
     }
 }
 
-fn by_id(incoming: &Incoming, state: &State, id: uuid::Uuid) -> MetadataResponseTopic {
+fn by_id(
+    incoming: &Incoming,
+    state: &State,
+    id: uuid::Uuid,
+    operations: bool,
+) -> MetadataResponseTopic {
     match state.topic_by_id(id) {
         None => missing(None, ResponseError::UnknownTopicId).with_topic_id(id),
         Some(topic) if !incoming.may(Operation::Describe, Resource::Topic(&topic.name)) => {
             missing(None, ResponseError::TopicAuthorizationFailed).with_topic_id(id)
         }
-        Some(topic) => describe(incoming, state, topic),
+        Some(topic) => describe(incoming, state, topic, operations),
     }
 }
 
@@ -110,7 +147,16 @@ fn missing(name: Option<TopicName>, error: ResponseError) -> MetadataResponseTop
         .with_topic_authorized_operations(NOT_ASKED)
 }
 
-fn describe(incoming: &Incoming, state: &State, topic: &Topic) -> MetadataResponseTopic {
+fn describe(
+    incoming: &Incoming,
+    state: &State,
+    topic: &Topic,
+    operations: bool,
+) -> MetadataResponseTopic {
+    let operations = match operations {
+        true => incoming.authorized_operations(Resource::Topic(&topic.name)),
+        false => NOT_ASKED,
+    };
     MetadataResponseTopic::default()
         .with_name(Some(StrBytes::from_string(topic.name.clone()).into()))
         .with_topic_id(topic.id)
@@ -122,7 +168,7 @@ fn describe(incoming: &Incoming, state: &State, topic: &Topic) -> MetadataRespon
                 .map(|partition| leader(incoming, state, partition))
                 .collect(),
         )
-        .with_topic_authorized_operations(NOT_ASKED)
+        .with_topic_authorized_operations(operations)
 }
 
 fn leader(incoming: &Incoming, state: &State, partition: &Partition) -> MetadataResponsePartition {

@@ -5,16 +5,14 @@ mod admission;
 mod describe;
 mod markers;
 mod own;
+#[cfg(test)]
+mod tests;
 
 use kafka_protocol::error::ResponseError;
 
 use crate::server::Incoming;
 
 pub(super) use add::{add_offsets_to_txn, add_partitions_to_txn};
-#[expect(
-    unused_imports,
-    reason = "for TxnOffsetCommit, which is written beside it"
-)]
 pub(super) use admission::admit_offsets;
 pub(super) use admission::{Denied, Refusal, admit};
 pub(super) use describe::{describe_producers, describe_transactions, list_transactions};

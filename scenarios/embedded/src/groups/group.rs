@@ -1,10 +1,12 @@
 //! A group of either kind with its offsets.
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::ConsumerGroupHeartbeatResponse;
 use kafka_protocol::protocol::StrBytes;
 
 use super::At;
 use super::classic::{self, Classic};
+use super::consumer::{Beat, Consumers, Refusal};
 use super::offsets::Offsets;
 
 /// What kind of members a group has, or had last.
@@ -12,6 +14,7 @@ use super::offsets::Offsets;
 pub(crate) enum Kind {
     /// Also a group that only has offsets.
     Classic(Classic),
+    Consumer(Consumers),
 }
 
 /// A group.
@@ -35,11 +38,44 @@ impl Default for Group {
 }
 
 impl Group {
+    /// The classic group for somebody who joins. A KIP-848 group without members becomes one and keeps its offsets.
+    pub(crate) fn as_classic(&mut self) -> Option<&mut Classic> {
+        if matches!(&self.kind, Kind::Consumer(consumers) if consumers.is_empty()) {
+            self.kind = Kind::Classic(Classic::default());
+        }
+        match &mut self.kind {
+            Kind::Classic(classic) => Some(classic),
+            Kind::Consumer(_) => None,
+        }
+    }
+
+    /// A heartbeat of KIP-848. A classic group without members becomes such a group for somebody who joins, and keeps its offsets.
+    pub(crate) fn consumer_heartbeat(
+        &mut self,
+        beat: &Beat<'_>,
+        at: &At<'_>,
+    ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
+        match &mut self.kind {
+            Kind::Consumer(consumers) => consumers.heartbeat(beat, at),
+            Kind::Classic(classic) if beat.joins() && classic.state() == classic::State::Empty => {
+                let mut consumers = Consumers::default();
+                let joined = consumers.heartbeat(beat, at)?;
+                self.kind = Kind::Consumer(consumers);
+                Ok(joined)
+            }
+            Kind::Classic(_) => Err((
+                ResponseError::GroupIdNotFound,
+                format!("Group {} is not a consumer group.", &*beat.request.group_id),
+            )),
+        }
+    }
+
     /// Whoever coordinates in this leader epoch knows what is in the log.
     pub(super) fn loaded_in(&mut self, epoch: i32, at: &At<'_>) {
         if self.epoch.is_some_and(|loaded| loaded != epoch) {
             match &mut self.kind {
                 Kind::Classic(classic) => classic.reload(at),
+                Kind::Consumer(consumers) => consumers.reload(at),
             }
         }
         self.epoch = Some(epoch);
@@ -48,12 +84,14 @@ impl Group {
     pub(super) fn deadline(&self) -> Option<i64> {
         match &self.kind {
             Kind::Classic(classic) => classic.deadline(),
+            Kind::Consumer(consumers) => consumers.deadline(),
         }
     }
 
     pub(super) fn expire(&mut self, at: &At<'_>) {
         match &mut self.kind {
             Kind::Classic(classic) => classic.expire(at),
+            Kind::Consumer(consumers) => consumers.expire(at),
         }
     }
 
@@ -61,6 +99,7 @@ impl Group {
     pub(crate) fn is_empty(&self) -> bool {
         match &self.kind {
             Kind::Classic(classic) => classic.state() == classic::State::Empty,
+            Kind::Consumer(consumers) => consumers.is_empty(),
         }
     }
 
@@ -68,6 +107,7 @@ impl Group {
     pub(crate) fn state_name(&self) -> &'static str {
         match &self.kind {
             Kind::Classic(classic) => classic.state().name(),
+            Kind::Consumer(consumers) => consumers.state_name(),
         }
     }
 
@@ -75,12 +115,14 @@ impl Group {
     pub(crate) fn type_name(&self) -> &'static str {
         match &self.kind {
             Kind::Classic(_) => "classic",
+            Kind::Consumer(_) => "consumer",
         }
     }
 
     pub(crate) fn protocol_type(&self) -> StrBytes {
         match &self.kind {
             Kind::Classic(classic) => classic.protocol_type(),
+            Kind::Consumer(_) => StrBytes::from_static_str("consumer"),
         }
     }
 
@@ -98,6 +140,7 @@ impl Group {
                 who.transactional,
                 at,
             ),
+            Kind::Consumer(consumers) => consumers.may_commit(who),
         }
     }
 
@@ -109,6 +152,7 @@ impl Group {
     ) -> Result<(), ResponseError> {
         match &self.kind {
             Kind::Classic(classic) => classic.may_fetch(member_id, epoch),
+            Kind::Consumer(consumers) => consumers.may_fetch(member_id, epoch),
         }
     }
 
@@ -116,6 +160,7 @@ impl Group {
     pub(crate) fn may_delete_offsets(&self, topic: &str) -> Result<(), ResponseError> {
         match &self.kind {
             Kind::Classic(classic) => classic.may_delete_offsets(topic),
+            Kind::Consumer(consumers) => consumers.may_delete_offsets(topic),
         }
     }
 
@@ -125,6 +170,7 @@ impl Group {
         self.offsets.expire(|topic, committed| {
             let base = match kind {
                 Kind::Classic(classic) => classic.expiry_base(topic, committed.commit_ms),
+                Kind::Consumer(consumers) => consumers.expiry_base(topic, committed.commit_ms),
             };
             match (base, committed.expire_ms) {
                 (None, _) => false,
@@ -148,4 +194,43 @@ pub(crate) struct Committer<'a> {
     pub(crate) transactional: bool,
     /// Of OffsetCommit or TxnOffsetCommit.
     pub(crate) version: i16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::groups::{Committed, GroupSettings};
+
+    fn at(now_ms: i64, settings: &GroupSettings) -> At<'_> {
+        At { now_ms, settings }
+    }
+
+    fn committed(expire_ms: Option<i64>) -> Committed {
+        Committed {
+            offset: 1,
+            leader_epoch: -1,
+            metadata: StrBytes::default(),
+            commit_ms: 1_000,
+            expire_ms,
+        }
+    }
+
+    #[test]
+    fn a_group_goes_with_the_last_of_its_offsets() {
+        let settings = GroupSettings::default();
+        let retention = settings.offsets_retention_ms;
+        let mut group = Group::default();
+        let topic = StrBytes::from_static_str("t");
+        group.offsets.commit(topic.clone(), 0, committed(None));
+        group.offsets.commit(topic, 1, committed(Some(2_000)));
+        assert!(!group.expire_offsets(&at(1_999, &settings)));
+        assert_eq!(group.offsets.iter().count(), 2);
+        assert!(
+            !group.expire_offsets(&at(2_000, &settings)),
+            "its own retention"
+        );
+        assert_eq!(group.offsets.iter().count(), 1);
+        assert!(!group.expire_offsets(&at(999 + retention, &settings)));
+        assert!(group.expire_offsets(&at(1_000 + retention, &settings)));
+    }
 }

@@ -61,6 +61,10 @@ pub(crate) async fn serve(
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    if shared.faults.any() {
+        // A frozen broker answers no TLS handshake either.
+        shared.faults.thawed(node_id).await;
+    }
     let Ok((mut session, stream)) = Session::open(&shared, listener, stream, entry).await else {
         return;
     };

@@ -5,7 +5,7 @@ use kafka_protocol::error::ResponseError;
 use super::{Producer, TopicPartition};
 use crate::api::coordinators::OFFSETS_TOPIC;
 use crate::cluster::Shared;
-use crate::state::{Partition, Status};
+use crate::state::Partition;
 
 /// Writes a marker if that can be done now; also true if there is nothing left to write to. False: try again later.
 pub(super) fn written(
@@ -19,8 +19,7 @@ pub(super) fn written(
         let state = shared.state();
         state.partition(topic, *index).map(|(_, partition)| {
             let leader = partition.lock().leadership.leader;
-            let up = |broker: &crate::state::Broker| broker.status == Status::Up;
-            (partition, state.brokers.get(&leader).is_some_and(up))
+            (partition, state.is_up(leader))
         })
     };
     match found {
@@ -79,13 +78,8 @@ pub(crate) fn write(
         }
     }
     if topic == OFFSETS_TOPIC {
-        complete_offsets(shared, producer.id, commit);
+        shared.groups.complete_transaction(producer.id, commit);
     }
     partition.wake();
     Ok(())
-}
-
-/// Offsets that were sent with the transaction become visible with its marker, or vanish.
-fn complete_offsets(shared: &Shared, producer_id: i64, commit: bool) {
-    let _ = (shared, producer_id, commit);
 }

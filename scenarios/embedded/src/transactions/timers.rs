@@ -8,12 +8,19 @@ use crate::state::Topic;
 /// Markers that could not be written are tried again after so long.
 const RETRY_MS: i64 = 100;
 
-/// Aborts late transactions, forgets old ids and producers, writes what had to wait. Never ends by itself.
-pub(crate) async fn run(shared: Arc<Shared>) {
+/// Aborts late transactions, forgets old ids and producers, writes what had to wait; the first intervals begin at `started_ms`. Never
+/// ends by itself.
+pub(crate) async fn run(shared: Arc<Shared>, started_ms: i64) {
     let limits = shared.transactions.limits();
     let every = async |interval_ms: i64, work: fn(&Shared)| {
+        let mut last_ms = started_ms;
         loop {
-            shared.clock.pause(interval_ms).await;
+            shared
+                .clock
+                .until(last_ms.saturating_add(interval_ms))
+                .await;
+            // Before the work, so that a clock that is moved meanwhile is seen by the next round.
+            last_ms = shared.clock.now_ms();
             work(&shared);
         }
     };

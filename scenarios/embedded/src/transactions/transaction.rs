@@ -466,3 +466,270 @@ impl Transaction {
         at_rest && self.updated_ms.saturating_add(expiration_ms) <= now_ms
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const V2: TransactionVersion = TransactionVersion::Tv2;
+
+    fn new_id() -> i64 {
+        1000
+    }
+
+    fn partitions(topic: &str) -> BTreeSet<TopicPartition> {
+        BTreeSet::from([(topic.to_owned(), 0)])
+    }
+
+    /// An id whose first owner has epoch `epoch` of producer 7.
+    fn owned(epoch: i16) -> (Transaction, Producer) {
+        let mut transaction = Transaction::new(7, 60_000, 0);
+        transaction.producer.epoch = epoch - 1;
+        let producer = transaction.initialize(None, 60_000, 0, V2, new_id);
+        assert_eq!(producer, Ok(Producer { id: 7, epoch }));
+        (transaction, Producer { id: 7, epoch })
+    }
+
+    fn open(epoch: i16, style: Style) -> (Transaction, Producer) {
+        let (mut transaction, producer) = owned(epoch);
+        transaction
+            .add(producer, &partitions("t"), style, 5, V2)
+            .unwrap();
+        (transaction, producer)
+    }
+
+    fn end(
+        transaction: &mut Transaction,
+        producer: Producer,
+        commit: bool,
+        style: Style,
+    ) -> Result<Producer, ResponseError> {
+        transaction.end(producer, commit, style, 9, V2, new_id)
+    }
+
+    #[test]
+    fn an_epochless_end_is_answered_again_until_the_opposite_is_asked() {
+        let (mut transaction, me) = open(3, Style::Epochless);
+        assert_eq!(end(&mut transaction, me, true, Style::Epochless), Ok(me));
+        let again = end(&mut transaction, me, true, Style::Epochless);
+        assert_eq!(again, Err(ResponseError::ConcurrentTransactions));
+        let opposite = end(&mut transaction, me, false, Style::Epochless);
+        assert_eq!(opposite, Err(ResponseError::InvalidTxnState));
+        assert_eq!(transaction.ending(), Some((me, true)));
+        transaction.mark(9, |_| true);
+        assert_eq!(transaction.phase(), Phase::CompleteCommit);
+        assert_eq!(end(&mut transaction, me, true, Style::Epochless), Ok(me));
+        let opposite = end(&mut transaction, me, false, Style::Epochless);
+        assert_eq!(opposite, Err(ResponseError::InvalidTxnState));
+    }
+
+    #[test]
+    fn an_end_with_epoch_is_answered_again_with_the_old_epoch() {
+        let (mut transaction, me) = open(3, Style::EpochPerTransaction);
+        let next = Producer { epoch: 4, ..me };
+        let style = Style::EpochPerTransaction;
+        assert_eq!(end(&mut transaction, me, true, style), Ok(next));
+        assert_eq!(
+            transaction.ending(),
+            Some((next, true)),
+            "the marker carries it"
+        );
+        let again = end(&mut transaction, me, true, style);
+        assert_eq!(again, Err(ResponseError::ConcurrentTransactions));
+        transaction.mark(9, |_| true);
+        assert_eq!(end(&mut transaction, me, true, style), Ok(next));
+        let opposite = end(&mut transaction, me, false, style);
+        assert_eq!(opposite, Err(ResponseError::InvalidTxnState));
+        let empty_commit = end(&mut transaction, next, true, style);
+        assert_eq!(empty_commit, Err(ResponseError::InvalidTxnState));
+        let empty_abort = end(&mut transaction, next, false, style);
+        assert_eq!(empty_abort, Ok(Producer { epoch: 5, ..me }));
+    }
+
+    #[test]
+    fn an_end_past_the_last_epoch_answers_a_new_id() {
+        let (mut transaction, me) = open(EPOCH_EXHAUSTED, Style::EpochPerTransaction);
+        let style = Style::EpochPerTransaction;
+        let next = Producer { id: 1000, epoch: 0 };
+        assert_eq!(end(&mut transaction, me, true, style), Ok(next));
+        assert_eq!(
+            transaction.ending(),
+            Some((
+                Producer {
+                    id: 7,
+                    epoch: i16::MAX
+                },
+                true
+            ))
+        );
+        transaction.mark(9, |_| true);
+        assert_eq!(transaction.producer(), next);
+        assert_eq!(
+            end(&mut transaction, me, true, style),
+            Ok(next),
+            "the answer was lost"
+        );
+        let stranger = Producer { id: 8, ..me };
+        let refused = end(&mut transaction, stranger, true, style);
+        assert_eq!(refused, Err(ResponseError::InvalidProducerIdMapping));
+    }
+
+    #[test]
+    fn takeovers_run_out_of_epochs_and_get_a_new_id() {
+        let (mut transaction, me) = owned(EPOCH_EXHAUSTED - 1);
+        let last = transaction.initialize(None, 1, 1, V2, new_id);
+        assert_eq!(
+            last,
+            Ok(Producer {
+                epoch: EPOCH_EXHAUSTED,
+                ..me
+            })
+        );
+        let rotated = transaction.initialize(last.ok(), 1, 1, V2, new_id);
+        assert_eq!(rotated, Ok(Producer { id: 1000, epoch: 0 }));
+        let again = transaction.initialize(last.ok(), 1, 1, V2, new_id);
+        assert_eq!(again, rotated, "the answer was lost");
+    }
+
+    #[test]
+    fn an_owner_goes_on_under_a_new_epoch_and_may_ask_twice() {
+        let (mut transaction, me) = owned(0);
+        let next = Producer { epoch: 1, ..me };
+        assert_eq!(transaction.initialize(Some(me), 1, 1, V2, new_id), Ok(next));
+        assert_eq!(transaction.initialize(Some(me), 1, 1, V2, new_id), Ok(next));
+        let other = transaction.initialize(None, 1, 1, V2, new_id);
+        assert_eq!(other, Ok(Producer { epoch: 2, ..me }));
+        for fenced in [me, next, Producer { id: 8, epoch: 2 }] {
+            let refused = transaction.initialize(Some(fenced), 1, 1, V2, new_id);
+            assert_eq!(refused, Err(ResponseError::ProducerFenced), "{fenced:?}");
+        }
+    }
+
+    #[test]
+    fn a_late_transaction_is_aborted_under_the_next_epoch() {
+        for version in [TransactionVersion::Tv0, TransactionVersion::Tv1, V2] {
+            let (mut transaction, me) = open(3, Style::Epochless);
+            assert!(
+                !transaction.time_out(60_005, version),
+                "exactly its timeout"
+            );
+            assert!(transaction.time_out(60_006, version));
+            assert_eq!(
+                transaction.ending(),
+                Some((Producer { epoch: 4, ..me }, false))
+            );
+            assert!(!transaction.time_out(99_999_999, version), "once");
+            transaction.mark(60_006, |_| true);
+            assert_eq!(transaction.phase(), Phase::CompleteAbort);
+            let late = end(&mut transaction, me, true, Style::Epochless);
+            assert_eq!(late, Err(ResponseError::ProducerFenced));
+            let late = end(&mut transaction, me, true, Style::EpochPerTransaction);
+            assert_eq!(late, Err(ResponseError::InvalidTxnState));
+        }
+    }
+
+    #[test]
+    fn level_0_wedges_an_id_for_good() {
+        let (mut transaction, me) = open(0, Style::Epochless);
+        let version = TransactionVersion::Tv0;
+        let style = Style::EpochPerTransaction;
+        assert_eq!(
+            transaction.add(me, &partitions("t"), style, 5, version),
+            Ok(()),
+            "known"
+        );
+        let wedged = transaction.end(me, true, style, 5, version, new_id);
+        assert_eq!(wedged, Err(ResponseError::UnsupportedVersion));
+        assert!(!transaction.time_out(i64::MAX, version));
+        assert!(!transaction.is_expired(i64::MAX, 1));
+        let stuck = Err(ResponseError::ConcurrentTransactions);
+        assert_eq!(transaction.initialize(None, 1, 1, version, new_id), stuck);
+        assert_eq!(
+            transaction.end(me, true, Style::Epochless, 5, version, new_id),
+            stuck
+        );
+        let more = partitions("u");
+        let stuck = Err(ResponseError::ConcurrentTransactions);
+        assert_eq!(
+            transaction.add(me, &more, Style::Epochless, 5, version),
+            stuck
+        );
+    }
+
+    #[test]
+    fn partitions_leave_one_by_one_as_their_markers_are_written() {
+        let (mut transaction, me) = open(0, Style::Epochless);
+        transaction
+            .add(me, &partitions("u"), Style::Epochless, 6, V2)
+            .unwrap();
+        end(&mut transaction, me, true, Style::Epochless).unwrap();
+        transaction.mark(9, |(topic, _)| topic == "t");
+        assert_eq!(transaction.phase(), Phase::PrepareCommit);
+        assert_eq!(transaction.partitions(), &partitions("u"));
+        transaction.mark(9, |_| true);
+        assert_eq!(transaction.phase(), Phase::CompleteCommit);
+    }
+
+    /// What anybody may do to a transactional id.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Initialize(Option<Producer>),
+        Add(Producer, Style),
+        End(Producer, bool, Style),
+        TimeOut,
+        Mark,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let producer = (
+            7..9_i64,
+            prop_oneof![-2..6_i16, Just(i16::MAX - 1), Just(i16::MAX)],
+        );
+        let producer = producer.prop_map(|(id, epoch)| Producer { id, epoch });
+        let style = prop_oneof![Just(Style::Epochless), Just(Style::EpochPerTransaction)];
+        prop_oneof![
+            proptest::option::of(producer.clone()).prop_map(Step::Initialize),
+            (producer.clone(), style.clone()).prop_map(|(who, style)| Step::Add(who, style)),
+            (producer, any::<bool>(), style)
+                .prop_map(|(who, commit, style)| Step::End(who, commit, style)),
+            Just(Step::TimeOut),
+            Just(Step::Mark),
+        ]
+    }
+
+    proptest! {
+        /// Whatever is asked in whatever order: nobody panics, an id's epoch never goes back, an error changes nothing that others
+        /// see, partitions are there only while something is open or ending.
+        #[test]
+        fn epochs_only_grow(start in prop_oneof![Just(0_i16), Just(32_764_i16)], steps in prop::collection::vec(step(), 1..60)) {
+            let (mut transaction, _) = owned(start);
+            let mut now_ms = 0;
+            for step in steps {
+                now_ms += 30_001;
+                let before = transaction.clone();
+                let result = match &step {
+                    Step::Initialize(expected) => transaction.initialize(*expected, 60_000, now_ms, V2, new_id).map(|_| ()),
+                    Step::Add(who, style) => transaction.add(*who, &partitions("t"), *style, now_ms, V2),
+                    Step::End(who, commit, style) => transaction.end(*who, *commit, *style, now_ms, V2, new_id).map(|_| ()),
+                    Step::TimeOut => { transaction.time_out(now_ms, V2); Ok(()) }
+                    Step::Mark => { transaction.mark(now_ms, |_| true); Ok(()) }
+                };
+                let (old, new) = (before.producer(), transaction.producer());
+                prop_assert!(new.id != old.id || new.epoch >= old.epoch, "{step:?}: {old:?} {new:?}");
+                if new.id != old.id {
+                    prop_assert!(old.epoch >= EPOCH_EXHAUSTED && new.epoch == 0, "{step:?}");
+                }
+                let fences = matches!(step, Step::Initialize(_)) && before.phase() == Phase::Ongoing;
+                if result.is_err() && !fences {
+                    prop_assert_eq!(old, new);
+                    prop_assert_eq!(before.phase(), transaction.phase());
+                }
+                if !transaction.partitions().is_empty() {
+                    prop_assert!(transaction.phase() == Phase::Ongoing || transaction.ending().is_some());
+                }
+            }
+        }
+    }
+}

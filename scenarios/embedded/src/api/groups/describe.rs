@@ -93,6 +93,7 @@ fn describe(
     let described = groups.with(incoming, id, |table, _| match table.get(&**id) {
         None => Err(missing(format!("Group {} not found.", &**id))),
         Some(group) => match &group.kind {
+            Kind::Consumer(_) => Err(missing(format!("Group {} is not a classic group.", &**id))),
             Kind::Classic(classic) => Ok(DescribedGroup::default()
                 .with_group_state(StrBytes::from_static_str(group.state_name()))
                 .with_protocol_type(group.protocol_type())

@@ -65,7 +65,10 @@ fn join(
             return Err(ResponseError::UnknownMemberId);
         }
         let group = table.entry(request.group_id.0.clone()).or_default();
-        let Kind::Classic(classic) = &mut group.kind;
+        // Kafka would also let it join a KIP-848 group that has members (see the crate's documentation).
+        let classic = group
+            .as_classic()
+            .ok_or(ResponseError::InconsistentGroupProtocol)?;
         let joining = Joining {
             request,
             version: incoming.version,

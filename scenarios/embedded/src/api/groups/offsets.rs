@@ -19,9 +19,12 @@ use uuid::Uuid;
 
 use super::by_id::id_in;
 use super::{check_group, code};
-use crate::groups::{Committed, Committer};
+use crate::api::coordinators::{OFFSETS_TOPIC, coordinated_here};
+use crate::api::transactions::admit_offsets;
+use crate::groups::{At, Committed, Committer, Table};
 use crate::security::{Operation, Resource};
 use crate::server::{Closed, Incoming};
+use crate::transactions::{Owner, Producer};
 
 /// First version of OffsetCommit that names topics by id.
 const BY_ID: i16 = 10;
@@ -131,12 +134,18 @@ pub(crate) async fn txn_offset_commit(
         transactional: true,
         version: incoming.version,
     };
-    let producer_id = Some(request.producer_id.0);
+    let owner = Owner {
+        transactional_id: &request.transactional_id,
+        producer: Producer {
+            id: request.producer_id.0,
+            epoch: request.producer_epoch,
+        },
+    };
     commit(
         incoming,
         &request.group_id,
         &who,
-        producer_id,
+        Some(owner),
         None,
         &mut rows,
     );
@@ -167,12 +176,13 @@ fn check_partition(incoming: &Incoming, topic: &str, partition: i32) -> Result<(
     state.partition(topic, partition).map(|_| ())
 }
 
-/// Commits the rows that are still good, and notes in each what became of it. With a producer id they wait for its transaction.
+/// Commits the rows that are still good, and notes in each what became of it. With an owner they wait
+/// for the end of its transaction.
 fn commit(
     incoming: &Incoming,
     group_id: &GroupId,
     who: &Committer<'_>,
-    producer_id: Option<i64>,
+    owner: Option<Owner<'_>>,
     retention_ms: Option<i64>,
     rows: &mut [Row],
 ) {
@@ -193,7 +203,11 @@ fn commit(
     }
     let groups = &incoming.shared.groups;
     let good = |row: &&mut Row| row.result.is_ok();
-    let result = groups.with(incoming, group_id, |table, at| {
+    let admitted = coordinated_here(incoming, OFFSETS_TOPIC, group_id)
+        .and_then(|_| owner.map_or(Ok(()), |owner| admit_offsets(incoming, owner, group_id)));
+    // The lock of the transactions is not taken within the groups' one.
+    let producer_id = owner.map(|owner| owner.producer.id);
+    let work = |table: &mut Table, at: &At<'_>| {
         if !table.contains_key(&**group_id) {
             if who.epoch >= 0 {
                 return Err(ResponseError::IllegalGeneration);
@@ -222,8 +236,8 @@ fn commit(
             }
         }
         Ok(())
-    });
-    if let Err(error) = result.and_then(|inner| inner) {
+    };
+    if let Err(error) = admitted.and_then(|()| groups.with(incoming, group_id, work)?) {
         for row in rows.iter_mut().filter(good) {
             row.result = Err(error);
         }

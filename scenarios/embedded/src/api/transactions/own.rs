@@ -71,15 +71,10 @@ fn initialize(
         .initialize(shared, id, timeout_ms, expected)
 }
 
-/// IDEMPOTENT_WRITE on the cluster, or WRITE on any topic.
+/// IDEMPOTENT_WRITE on the cluster, or WRITE on any topic, existing or not.
 fn may_write_idempotently(incoming: &Incoming) -> bool {
-    if incoming.may(Operation::IdempotentWrite, Resource::Cluster) {
-        return true;
-    }
-    let topics: Vec<String> = incoming.shared.state().topics.keys().cloned().collect();
-    topics
-        .iter()
-        .any(|topic| incoming.may(Operation::Write, Resource::Topic(topic)))
+    incoming.may(Operation::IdempotentWrite, Resource::Cluster)
+        || incoming.may_on_any_topic(Operation::Write)
 }
 
 /// EndTxn. From version 5 on the answer says who the producer is from now on, and it is another one each time.

@@ -1,0 +1,101 @@
+//! A member of a KIP-848 group.
+
+use std::collections::BTreeSet;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::protocol::StrBytes;
+
+use super::pattern::Pattern;
+use super::{Assignment, Image};
+use crate::groups::{At, Client};
+
+/// The epoch of a static member that left for a while.
+pub(super) const LEFT_FOR_A_WHILE: i32 = -2;
+
+/// How far a member is on its way to the target assignment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum State {
+    /// It has what it is to have, as far as it knows.
+    #[default]
+    Stable,
+    /// It is to give partitions up and has not said that it did.
+    Unrevoked,
+    /// It waits for partitions that others have.
+    Unreleased,
+}
+
+/// A member.
+#[derive(Debug, Default)]
+pub(super) struct Member {
+    pub(super) id: StrBytes,
+    pub(super) instance_id: Option<StrBytes>,
+    pub(super) rack_id: Option<StrBytes>,
+    pub(super) client: Client,
+    pub(super) epoch: i32,
+    pub(super) previous_epoch: i32,
+    pub(super) state: State,
+    pub(super) rebalance_timeout_ms: i64,
+    pub(super) assignor: Option<StrBytes>,
+    pub(super) names: BTreeSet<StrBytes>,
+    pub(super) pattern: Option<Pattern>,
+    /// Names that the pattern found.
+    pub(super) found: BTreeSet<String>,
+    pub(super) assigned: Assignment,
+    /// To be given up.
+    pub(super) revoking: Assignment,
+    pub(super) session_end_ms: i64,
+    /// When it is fenced unless it has given up `revoking`.
+    pub(super) revoke_end_ms: Option<i64>,
+}
+
+impl Member {
+    pub(super) fn deadline(&self) -> i64 {
+        let revoke = self.revoke_end_ms.unwrap_or(i64::MAX);
+        self.session_end_ms.min(revoke)
+    }
+
+    pub(super) fn restart_session(&mut self, at: &At<'_>) {
+        let timeout = at.settings.consumer_session_timeout_ms;
+        self.session_end_ms = at.now_ms.saturating_add(timeout);
+    }
+
+    /// Gives the member its time again, as a coordinator does that just took over.
+    pub(super) fn restart_timers(&mut self, at: &At<'_>) {
+        self.restart_session(at);
+        self.revoke_end_ms = (self.state == State::Unrevoked)
+            .then(|| at.now_ms.saturating_add(self.rebalance_timeout_ms));
+    }
+
+    /// Whether it has reached the target assignment of this epoch.
+    pub(super) fn is_settled(&self, assignment_epoch: i32) -> bool {
+        self.state == State::Stable && self.epoch == assignment_epoch
+    }
+
+    /// STALE_MEMBER_EPOCH unless it is its own.
+    pub(super) fn check_epoch(&self, epoch: i32) -> Result<(), ResponseError> {
+        if epoch == self.epoch {
+            Ok(())
+        } else {
+            Err(ResponseError::StaleMemberEpoch)
+        }
+    }
+
+    pub(super) fn subscribes(&self, topic: &str) -> bool {
+        self.names.iter().any(|name| **name == *topic) || self.found.contains(topic)
+    }
+
+    /// The topics that it subscribes to and that exist.
+    pub(super) fn topics<'a>(&'a self, image: &'a Image) -> impl Iterator<Item = &'a str> + 'a {
+        let named = self.names.iter().map(|name| &**name);
+        let found = self.found.iter().map(String::as_str);
+        let found = found.filter(|name| !self.names.iter().any(|other| **other == **name));
+        named.chain(found).filter(|name| image.contains_key(*name))
+    }
+
+    /// Whether it has, or still gives up, this partition.
+    pub(super) fn holds(&self, topic: &uuid::Uuid, partition: i32) -> bool {
+        [&self.assigned, &self.revoking]
+            .into_iter()
+            .any(|held| held.get(topic).is_some_and(|set| set.contains(&partition)))
+    }
+}
