@@ -3,6 +3,10 @@
 
 mod bad_files;
 mod command_line;
+#[cfg(feature = "demo")]
+mod demo;
 mod documents;
+#[cfg(not(feature = "demo"))]
+mod lean;
 mod program;
 mod running;

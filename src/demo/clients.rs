@@ -1,0 +1,82 @@
+//! Clients of the demo's clusters: librdkafka, which shares no code with the product, so that it can prove something.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+/// How long one request about topics may take.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What all clients have in common.
+pub(crate) fn config(bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap)
+        .set("client.id", "crosscurrent-demo")
+        // The default gives a connection that idles for ten minutes to nobody; noise in a demo.
+        .set("log.connection.close", "false")
+        .set("reconnect.backoff.ms", "20")
+        .set("reconnect.backoff.max.ms", "200");
+    config
+}
+
+/// Creates a topic on all brokers' defaults but `configs`.
+///
+/// # Errors
+/// The cluster does not answer, or its reason to refuse.
+pub(crate) async fn create_topic(
+    bootstrap: &str,
+    topic: &str,
+    partitions: i32,
+    configs: &[(&str, &str)],
+) -> anyhow::Result<()> {
+    let admin: AdminClient<DefaultClientContext> = config(bootstrap).create()?;
+    let mut order = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    for (key, value) in configs {
+        order = order.set(key, value);
+    }
+    let options = AdminOptions::new()
+        .request_timeout(Some(REQUEST_PATIENCE))
+        .operation_timeout(Some(REQUEST_PATIENCE));
+    let answer = admin
+        .create_topics([&order], &options)
+        .await
+        .with_context(|| format!("cannot create topic {topic} at {bootstrap}"))?;
+    match answer.into_iter().next() {
+        Some(Err((_, code))) => bail!("cannot create topic {topic} at {bootstrap}: {code}"),
+        _ => Ok(()),
+    }
+}
+
+/// All topics of a cluster.
+///
+/// # Errors
+/// The cluster does not answer.
+pub(crate) fn topics(
+    client: &BaseConsumer<impl rdkafka::consumer::ConsumerContext>,
+) -> anyhow::Result<BTreeSet<String>> {
+    let metadata = client
+        .fetch_metadata(None, REQUEST_PATIENCE)
+        .context("cannot list topics")?;
+    let names = metadata.topics().iter();
+    Ok(names.map(|topic| topic.name().to_owned()).collect())
+}
+
+/// The offset behind the last record of a partition.
+///
+/// # Errors
+/// The cluster does not answer, or has no such partition.
+pub(crate) fn end_offset(
+    client: &BaseConsumer<impl rdkafka::consumer::ConsumerContext>,
+    topic: &str,
+    partition: i32,
+) -> anyhow::Result<i64> {
+    let bounds = client.fetch_watermarks(topic, partition, REQUEST_PATIENCE);
+    let (_, end) = bounds.with_context(|| format!("cannot find the end of {topic}-{partition}"))?;
+    Ok(end)
+}
