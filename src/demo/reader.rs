@@ -170,6 +170,8 @@ impl Reader {
             .set("auto.commit.interval.ms", "1000")
             .set("check.crcs", "true")
             .set("fetch.queue.backoff.ms", "5")
+            // A new assignment waits for the fetch that is on its way.
+            .set("fetch.wait.max.ms", "50")
             // The remote topic is not there yet: find it soon.
             .set("topic.metadata.refresh.interval.ms", "100")
             .create()

@@ -77,7 +77,8 @@ config.storage.replication.factor = 1
 # quicker than usual, for a short demo
 refresh.topics.interval.seconds = 1
 emit.heartbeats.interval.seconds = 1
-offset.flush.interval.ms = 1000
+east.offset.flush.interval.ms = 1000
+west.offset.flush.interval.ms = 1000
 "
     )
 }

@@ -8,5 +8,7 @@ mod demo;
 mod documents;
 #[cfg(not(feature = "demo"))]
 mod lean;
+#[cfg(feature = "demo")]
+mod live;
 mod program;
 mod running;
