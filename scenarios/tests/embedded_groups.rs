@@ -60,7 +60,10 @@ fn poll(what: &str, consumers: &[&BaseConsumer], mut done: impl FnMut(&[usize]) 
     let deadline = Instant::now() + PATIENCE;
     let mut counts = vec![0; consumers.len()];
     while !done(&counts) {
-        assert!(Instant::now() < deadline, "{what}: {counts:?} records in {PATIENCE:?}");
+        assert!(
+            Instant::now() < deadline,
+            "{what}: {counts:?} records in {PATIENCE:?}"
+        );
         for (consumer, count) in consumers.iter().zip(&mut counts) {
             match consumer.poll(TICK) {
                 Some(Ok(_)) => *count += 1,
@@ -119,7 +122,9 @@ fn two_consumers_share_commit_and_leave() {
 fn seeking_and_starting_from_a_commit() {
     for protocol in PROTOCOLS {
         let (cluster, client) = filled(1);
-        client.commit_offsets("g", "t", &[(0, 90), (1, 100), (2, 100), (3, 100)]).unwrap();
+        client
+            .commit_offsets("g", "t", &[(0, 90), (1, 100), (2, 100), (3, 100)])
+            .unwrap();
         let member = consumer(&cluster, "g", protocol);
         member.subscribe(&["t"]).unwrap();
         poll("from the commit", &[&member], |counts| counts[0] == 10);
@@ -204,7 +209,9 @@ fn groups_are_listed_and_deleted() {
             .set("bootstrap.servers", cluster.bootstrap())
             .create()
             .unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         let delete = |group: &str| {
             let options = AdminOptions::new();
             let deleted = runtime.block_on(admin.delete_groups(&[group], &options));
@@ -238,9 +245,13 @@ fn offsets_in_transactions() {
     for (offset, commit) in [(10, true), (20, false), (30, true)] {
         producer.begin_transaction().unwrap();
         let mut offsets = TopicPartitionList::new();
-        offsets.add_partition_offset("t", 2, Offset::Offset(offset)).unwrap();
+        offsets
+            .add_partition_offset("t", 2, Offset::Offset(offset))
+            .unwrap();
         let group = member.group_metadata().unwrap();
-        producer.send_offsets_to_transaction(&offsets, &group, PATIENCE).unwrap();
+        producer
+            .send_offsets_to_transaction(&offsets, &group, PATIENCE)
+            .unwrap();
         if commit {
             producer.commit_transaction(PATIENCE).unwrap();
         } else {
@@ -250,4 +261,17 @@ fn offsets_in_transactions() {
         // librdkafka asks for stable offsets, so this waits for the marker.
         assert_eq!(client.committed("g", "t").unwrap()[&2], expected);
     }
+}
+
+/// Goal: a deleted topic takes its offsets along; one of the same name begins without (docs/spec/real-kafka.md 8).
+#[test]
+fn section_8_a_deleted_topic_takes_its_offsets_along() {
+    let (_cluster, client) = filled(1);
+    client.create_topic("other", 1, 1, &[]).unwrap();
+    client.commit_offsets("g", "t", &[(0, 1)]).unwrap();
+    client.commit_offsets("g", "other", &[(0, 2)]).unwrap();
+    client.delete_topic("t").unwrap();
+    client.create_topic("t", 4, 1, &[]).unwrap();
+    assert_eq!(client.committed("g", "t").unwrap(), BTreeMap::new());
+    assert_eq!(client.committed("g", "other").unwrap()[&0], 2);
 }

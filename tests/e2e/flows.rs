@@ -25,7 +25,8 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// A flow of the topics that match `topics`, with every replication factor 1 and quick refreshes.
+    /// A flow of the topics that match `topics`, with every replication factor 1 and quick refreshes. Heartbeats are left alone:
+    /// tests share clusters under different aliases, and would copy each other's copies in circles.
     pub(crate) fn new(
         name: &str,
         source: &dyn Cluster,
@@ -78,6 +79,7 @@ impl Flow {
              config.storage.replication.factor = 1\n\
              status.storage.replication.factor = 1\n\
              refresh.topics.interval.seconds = 1\n\
+             heartbeats.replication.enabled = false\n\
              {source}.offset.flush.interval.ms = 1000\n\
              {target}.offset.flush.interval.ms = 1000\n\
              {lines}"

@@ -14,7 +14,9 @@ on_every_kind! {
 fn heartbeats_hold_mm2s_bytes_and_travel(kind: Kind) {
     let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
-    let flow = Flow::new("hb", pair.east, pair.west, "none").with("TARGET->SOURCE.enabled = true");
+    let flow = Flow::new("hb", pair.east, pair.west, "none")
+        .with("TARGET->SOURCE.enabled = true")
+        .with("heartbeats.replication.enabled = true");
     let started_ms = now_ms();
     let mut product = flow.run();
     // (cluster, topic, whose beats): east->west beats on west; west's copy of east's topic holds what west->east beat.

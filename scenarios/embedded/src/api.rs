@@ -1,18 +1,18 @@
 //! The APIs that a broker offers, and who answers them.
 
 mod acls;
-pub(crate) mod coordinators;
 mod cluster;
 mod configs;
+pub(crate) mod coordinators;
 mod fetch;
 mod groups;
 mod list_offsets;
 mod metadata;
 mod produce;
-pub(crate) mod sasl;
 mod quotas;
 mod reassign;
 mod records;
+pub(crate) mod sasl;
 pub(crate) mod sessions;
 mod topics;
 mod transactions;

@@ -10,11 +10,11 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::faults::Faults;
-use crate::security::Security;
-use crate::server::{self, Listening};
 use crate::config::Configs;
+use crate::faults::Faults;
 use crate::housekeeping;
+use crate::security::Security;
+use crate::server::{self, HeldPorts, Listening};
 use crate::settings::Settings;
 use crate::state::{Broker, State, Status};
 use crate::transactions::{self, Transactions};
@@ -86,6 +86,8 @@ pub(crate) struct Shared {
     runtime: Handle,
     /// What listens, by node id.
     listening: Mutex<BTreeMap<i32, Listening>>,
+    /// Ports of brokers that are down, by node id.
+    held_ports: Mutex<BTreeMap<i32, HeldPorts>>,
 }
 
 impl Shared {
@@ -176,6 +178,7 @@ impl EmbeddedCluster {
             state: Mutex::new(state),
             runtime,
             listening: Mutex::default(),
+            held_ports: Mutex::default(),
             settings,
         });
         let cluster = Self {
@@ -186,7 +189,8 @@ impl EmbeddedCluster {
         for node_id in 1..=cluster.shared.settings.brokers {
             server::open(&cluster.shared, node_id)?;
         }
-        let coordinating = transactions::run(Arc::clone(&cluster.shared), cluster.shared.clock.now_ms());
+        let coordinating =
+            transactions::run(Arc::clone(&cluster.shared), cluster.shared.clock.now_ms());
         cluster.shared.runtime().spawn(coordinating);
         let groups = crate::groups::run(Arc::clone(&cluster.shared));
         cluster.shared.runtime().spawn(groups);
@@ -223,6 +227,23 @@ impl EmbeddedCluster {
 }
 
 impl Shared {
+    pub(crate) fn hold_ports(&self, node_id: i32, ports: HeldPorts) {
+        let mut held = self
+            .held_ports
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        held.insert(node_id, ports);
+    }
+
+    /// The ports that a broker had, if it was up before.
+    pub(crate) fn held_ports(&self, node_id: i32) -> HeldPorts {
+        let mut held = self
+            .held_ports
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        held.remove(&node_id).unwrap_or_default()
+    }
+
     pub(crate) fn listening(&self) -> MutexGuard<'_, BTreeMap<i32, Listening>> {
         self.listening
             .lock()

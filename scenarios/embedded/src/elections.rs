@@ -104,7 +104,9 @@ pub(crate) fn settle(state: &mut State) -> Vec<Arc<Partition>> {
         }
         if state.is_up(data.leadership.leader) {
             for node_id in data.leadership.replicas.clone() {
-                if state.is_up(node_id) && !data.leadership.isr.contains(&node_id) {
+                // A broker that is being shut down is up and not registered any more.
+                let fetches = state.is_up(node_id) && state.registered.contains(&node_id);
+                if fetches && !data.leadership.isr.contains(&node_id) {
                     data.leadership.add_to_isr(node_id, in_sync_min);
                 }
             }

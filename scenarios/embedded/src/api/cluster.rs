@@ -124,11 +124,15 @@ pub(crate) async fn describe_quorum(
             }
             known = true;
             let voters = state.brokers.keys().map(|node_id| {
-                ReplicaState::default()
+                let voter = ReplicaState::default()
                     .with_replica_id((*node_id).into())
-                    .with_log_end_offset(1)
-                    .with_last_fetch_timestamp(now_ms)
-                    .with_last_caught_up_timestamp(now_ms)
+                    .with_log_end_offset(1);
+                match incoming.version {
+                    0 => voter,
+                    _ => voter
+                        .with_last_fetch_timestamp(now_ms)
+                        .with_last_caught_up_timestamp(now_ms),
+                }
             });
             row.with_leader_id(state.controller.into())
                 .with_leader_epoch(1)
@@ -141,15 +145,14 @@ pub(crate) async fn describe_quorum(
             .with_topic_name(topic.topic_name.clone())
     });
     let topics = topics.collect();
-    let nodes = if known {
-        nodes(incoming, &state)
-    } else {
-        Vec::new()
-    };
-    Ok(DescribeQuorumResponse::default()
+    let response = DescribeQuorumResponse::default()
         .with_error_message(Some(StrBytes::default()))
-        .with_topics(topics)
-        .with_nodes(nodes))
+        .with_topics(topics);
+    // Older versions have no place for them.
+    match known && incoming.version >= 2 {
+        true => Ok(response.with_nodes(nodes(incoming, &state))),
+        false => Ok(response),
+    }
 }
 
 fn nodes(incoming: &Incoming, state: &State) -> Vec<Node> {

@@ -27,19 +27,14 @@ pub(crate) async fn metadata(
     let wanted = request
         .topics
         .filter(|topics| incoming.version > 0 || !topics.is_empty());
-    if let Some(wanted) = &wanted
-        && request.allow_auto_topic_creation
-    {
-        for name in wanted
-            .iter()
-            .filter(|topic| topic.topic_id.is_nil())
-            .filter_map(|topic| topic.name.as_ref())
-        {
-            if may_create(incoming, name) {
-                topics::create_on_sight(incoming, name);
-            }
+    let missing: Vec<TopicName> = match &wanted {
+        Some(wanted) if request.allow_auto_topic_creation => {
+            let named = wanted.iter().filter(|topic| topic.topic_id.is_nil());
+            let named = named.filter_map(|topic| topic.name.clone());
+            named.filter(|name| may_create(incoming, name)).collect()
         }
-    }
+        _ => Vec::new(),
+    };
     let state = incoming.shared.state();
     let brokers = state.registered().filter_map(|broker| {
         let address = broker.addresses.get(incoming.listener)?;
@@ -81,10 +76,15 @@ pub(crate) async fn metadata(
                     by_id(incoming, &state, wanted.topic_id, operations)
                 }
                 Some(name) => by_name(incoming, &state, name, operations),
-                None => missing(None, ResponseError::InvalidRequest),
+                None => absent(None, ResponseError::InvalidRequest),
             })
             .collect(),
     };
+    drop(state);
+    // Created behind the answer, as on a broker: the client asks again.
+    for name in missing {
+        topics::create_on_sight(incoming, &name);
+    }
     Ok(response)
 }
 
@@ -114,14 +114,14 @@ fn by_name(
     operations: bool,
 ) -> MetadataResponseTopic {
     if !incoming.may(Operation::Describe, Resource::Topic(&name)) {
-        return missing(Some(name), ResponseError::TopicAuthorizationFailed);
+        return absent(Some(name), ResponseError::TopicAuthorizationFailed);
     }
     match state.topic(&name) {
         Some(topic) => describe(incoming, state, topic, operations),
         None if topics::name_problem(&name).is_some() => {
-            missing(Some(name), ResponseError::InvalidTopicException)
+            absent(Some(name), ResponseError::InvalidTopicException)
         }
-        None => missing(Some(name), ResponseError::UnknownTopicOrPartition),
+        None => absent(Some(name), ResponseError::UnknownTopicOrPartition),
     }
 }
 
@@ -132,15 +132,15 @@ fn by_id(
     operations: bool,
 ) -> MetadataResponseTopic {
     match state.topic_by_id(id) {
-        None => missing(None, ResponseError::UnknownTopicId).with_topic_id(id),
+        None => absent(None, ResponseError::UnknownTopicId).with_topic_id(id),
         Some(topic) if !incoming.may(Operation::Describe, Resource::Topic(&topic.name)) => {
-            missing(None, ResponseError::TopicAuthorizationFailed).with_topic_id(id)
+            absent(None, ResponseError::TopicAuthorizationFailed).with_topic_id(id)
         }
         Some(topic) => describe(incoming, state, topic, operations),
     }
 }
 
-fn missing(name: Option<TopicName>, error: ResponseError) -> MetadataResponseTopic {
+fn absent(name: Option<TopicName>, error: ResponseError) -> MetadataResponseTopic {
     MetadataResponseTopic::default()
         .with_error_code(error.code())
         .with_name(name)

@@ -30,6 +30,8 @@ pub(crate) struct Entry {
     pub(crate) broker: Option<&'static str>,
     /// A broker property that may change while the broker runs.
     pub(crate) dynamic: bool,
+    /// Described even if nobody set it.
+    pub(crate) shown: bool,
     /// Which values are valid: `1..`, `1..9`, `a|b`, or a word of its own; `-` is any.
     rule: &'static str,
     /// Kafka's own text; kept for topics only.
@@ -48,7 +50,7 @@ pub(crate) fn groups() -> &'static [Entry] {
     ENTRIES.get_or_init(|| read(include_str!("groups.tsv"), false))
 }
 
-/// Broker properties, by name. Columns: name, type, default, `dynamic` or `-`, rule.
+/// Broker properties, by name. Columns: name, type, default, `dynamic`, `quota` (dynamic, shown when set) or `-`, rule.
 pub(crate) fn brokers() -> &'static [Entry] {
     static ENTRIES: OnceLock<Vec<Entry>> = OnceLock::new();
     ENTRIES.get_or_init(|| read(include_str!("brokers.tsv"), true))
@@ -79,7 +81,8 @@ fn read(table: &'static str, brokers: bool) -> Vec<Entry> {
                 kind,
                 default: (default != "\\N").then_some(default),
                 broker: (!brokers && fourth != "-").then_some(fourth),
-                dynamic: brokers && fourth == "dynamic",
+                dynamic: brokers && fourth != "-",
+                shown: fourth != "quota",
                 rule,
                 documentation: cells.next().unwrap_or_default(),
             })
@@ -116,6 +119,7 @@ impl Entry {
             default: Some(default),
             broker: None,
             dynamic: true,
+            shown: true,
             rule: "-",
             documentation: "",
         }

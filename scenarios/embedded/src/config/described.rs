@@ -117,17 +117,15 @@ impl Configs {
     /// All properties of broker `node_id`. `given` are those that the broker was not configured with but runs with: its id, its
     /// addresses.
     pub(crate) fn describe_broker(&self, node_id: i32, given: &Entries) -> Vec<Described> {
-        let mut names: Vec<&str> = catalogue::brokers()
-            .iter()
-            .map(|entry| entry.name)
-            .collect();
+        let table = catalogue::brokers().iter().filter(|entry| entry.shown);
+        let mut names: Vec<&str> = table.map(|entry| entry.name).collect();
         let own = self.brokers.get(&node_id);
         let set = own.into_iter().flatten().chain(&self.default_broker);
-        let unknown = set
+        let besides = set
             .chain(&self.fixed)
             .map(|(name, _)| name.as_str())
-            .filter(|name| catalogue::find(catalogue::brokers(), name).is_none());
-        names.extend(unknown);
+            .filter(|name| catalogue::find(catalogue::brokers(), name).is_none_or(|e| !e.shown));
+        names.extend(besides);
         names.sort_unstable();
         names.dedup();
         let describe = |name: &str| {
@@ -238,7 +236,10 @@ mod tests {
         all.iter().find(|entry| entry.name == name).unwrap()
     }
 
-    fn shown(entry: &Described) -> (Option<&str>, i8, Vec<(&str, &str, i8)>) {
+    /// Value, source, synonyms.
+    type Shown<'a> = (Option<&'a str>, i8, Vec<(&'a str, &'a str, i8)>);
+
+    fn shown(entry: &Described) -> Shown<'_> {
         let synonyms = entry.synonyms.iter();
         let synonyms = synonyms.map(|s| (s.name.as_str(), s.value.as_str(), s.source as i8));
         (

@@ -80,7 +80,7 @@ pub(crate) enum Style {
 /// The state of one transactional id: what a broker keeps in `__transaction_state`.
 ///
 /// Invariants: partitions are left only while `Ongoing` or on the way to an end; `next_id` only on the way to an end.
-/// Every method changes the state in one step or answers an error and leaves it; but see [`Self::is_wedged`].
+/// Every method changes the state in one step or answers an error and leaves it; but see `wedged`.
 #[derive(Debug, Clone)]
 pub(crate) struct Transaction {
     producer: Producer,
@@ -96,6 +96,8 @@ pub(crate) struct Transaction {
     /// -1 before the first transaction of an epoch.
     started_ms: i64,
     updated_ms: i64,
+    /// A client of KIP-890's second part used this id on a cluster of `transaction.version` 0. A broker cannot write that state,
+    /// gives up in the middle, and the id is stuck in CONCURRENT_TRANSACTIONS for good (docs/spec/real-kafka.md 2).
     wedged: bool,
 }
 
@@ -138,12 +140,6 @@ impl Transaction {
     /// Partitions of the transaction; on the way to its end, those whose marker is not written yet.
     pub(crate) fn partitions(&self) -> &BTreeSet<TopicPartition> {
         &self.partitions
-    }
-
-    /// A client of KIP-890's second part used this id on a cluster of `transaction.version` 0. A broker cannot write that state,
-    /// gives up in the middle, and the id is stuck in CONCURRENT_TRANSACTIONS for good (docs/spec/real-kafka.md 2).
-    pub(crate) fn is_wedged(&self) -> bool {
-        self.wedged
     }
 
     /// InitProducerId: a new owner (`expected` is none), or one that wants to go on under a new epoch.

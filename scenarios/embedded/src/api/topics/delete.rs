@@ -34,6 +34,7 @@ pub(crate) async fn delete_topics(
         }
     }
     let mut results = Vec::with_capacity(orders.len());
+    let mut deleted = Vec::new();
     for order in orders {
         if twice.contains(&(order.name.clone(), order.topic_id)) {
             continue;
@@ -45,12 +46,17 @@ pub(crate) async fn delete_topics(
             Err((error, message)) => refused(result, error, message),
             Ok((name, id)) => {
                 state.remove(&name);
+                deleted.push(name.clone());
                 result
                     .with_name(Some(StrBytes::from_string(name).into()))
                     .with_topic_id(id)
                     .with_error_message(None)
             }
         });
+    }
+    drop(state); // the lock of the groups comes before it
+    for name in deleted {
+        incoming.shared.groups.forget_topic(&name);
     }
     results.extend(twice.into_iter().map(|(name, id)| {
         let what = if name.is_some() { "name" } else { "id" };

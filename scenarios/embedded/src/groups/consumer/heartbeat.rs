@@ -14,11 +14,8 @@ use super::pattern::Pattern;
 use super::{Assignment, Consumers, Image};
 use crate::groups::{At, Client};
 
-/// The member epoch of somebody who joins.
+/// The member epoch of somebody who joins; below it are those who leave: -1 for good, [`LEFT_FOR_A_WHILE`].
 const JOIN: i32 = 0;
-
-/// The member epoch of somebody who leaves.
-const LEAVE: i32 = -1;
 
 /// First version whose members choose their own ids.
 const OWN_MEMBER_ID: i16 = 1;
