@@ -84,11 +84,14 @@ pub(crate) fn report(format: LogFormat, faults: &[Fault]) {
         return;
     }
     let everything = EnvFilter::default().add_directive(LevelFilter::TRACE.into());
-    subscriber::with_default(subscriber(format, everything, Writer::StandardError), || {
-        for fault in faults {
-            error!(file = fault.file, line = fault.line, "{}", fault.what);
-        }
-    });
+    subscriber::with_default(
+        subscriber(format, everything, Writer::StandardError),
+        || {
+            for fault in faults {
+                error!(file = fault.file, line = fault.line, "{}", fault.what);
+            }
+        },
+    );
 }
 
 /// Log lines on standard error. One that cannot be written is dropped: the default, to print that, panics when

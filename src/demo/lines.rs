@@ -53,6 +53,16 @@ pub(crate) fn start(sample: &Sample) -> String {
     )
 }
 
+/// What the first crossing took, over both flows.
+pub(crate) fn first(sample: &Sample) -> String {
+    let first = sample.flows.iter().filter_map(|flow| flow.first_crossing);
+    first
+        .min()
+        .map_or("first record is on its way".to_owned(), |first| {
+            format!("first record crossed after {:.2} s", first.as_secs_f64())
+        })
+}
+
 /// One line per second: both flows.
 pub(crate) fn progress(sample: &Sample) -> String {
     let flows = sample.flows.each_ref().map(|flow| {

@@ -175,6 +175,9 @@ impl Demo {
                 self.troubles()
             ),
         }
+        if let Output::Lines = self.output {
+            say(&lines::first(&self.sample));
+        }
         self.sides.go();
         self.sample.phase = Phase::Running;
         let time = (args.seconds > 0).then(|| Duration::from_secs(args.seconds));

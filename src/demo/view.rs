@@ -7,7 +7,7 @@ use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Table};
 
-use super::lines::{left, millis, states};
+use super::lines::{first, left, millis, states};
 use super::sample::{ClusterSample, FlowSample, Sample};
 
 /// Height of the picture of the clusters, frame included.
@@ -48,18 +48,10 @@ pub(crate) fn draw(frame: &mut Frame<'_>, sample: &Sample, log: &[String], tick:
 }
 
 fn header(sample: &Sample) -> Line<'static> {
-    let first = sample
-        .flows
-        .iter()
-        .filter_map(|flow| flow.first_crossing)
-        .min();
-    let first = first.map_or("first record is on its way".to_owned(), |first| {
-        format!("first record crossed after {:.2} s", first.as_secs_f64())
-    });
     Line::from(vec![
         " crosscurrent demo ".bold().reversed(),
         format!("  {}  ", left(sample)).bold(),
-        format!("{:.0} s  {first}", sample.elapsed.as_secs_f64()).into(),
+        format!("{:.0} s  {}", sample.elapsed.as_secs_f64(), first(sample)).into(),
     ])
 }
 

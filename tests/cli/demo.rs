@@ -24,8 +24,12 @@ fn demo(arguments: &[&str]) -> Command {
 fn await_line(folder: &Folder, process: &mut Process, text: &str) -> String {
     let find = || {
         let output = folder.output();
-        let mut whole = output.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-        whole.find(|line| line.contains(text)).map(ToOwned::to_owned)
+        let mut whole = output
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
+        whole
+            .find(|line| line.contains(text))
+            .map(ToOwned::to_owned)
     };
     let seen = await_that(text, PATIENCE, || {
         process.check_running().unwrap();
@@ -51,26 +55,43 @@ fn a_short_demo_proves_exactly_once_in_json() {
 
     let start = objects.first().unwrap();
     assert!(
-        start["config"].as_str().unwrap().contains("east->west.enabled = true"),
+        start["config"]
+            .as_str()
+            .unwrap()
+            .contains("east->west.enabled = true"),
         "{start}"
     );
     assert!(
-        start["clusters"][1]["bootstrap"].as_str().unwrap().starts_with("127.0.0.1:"),
+        start["clusters"][1]["bootstrap"]
+            .as_str()
+            .unwrap()
+            .starts_with("127.0.0.1:"),
         "{start}"
     );
     let summary = objects.last().unwrap();
     assert_eq!(summary["proved"], true, "{summary}");
     let findings = summary["findings"].as_array().unwrap();
-    let topics: Vec<&str> = findings.iter().map(|one| one["topic"].as_str().unwrap()).collect();
+    let topics: Vec<&str> = findings
+        .iter()
+        .map(|one| one["topic"].as_str().unwrap())
+        .collect();
     assert_eq!(
         topics,
-        ["orders on east", "west.orders on east", "orders on west", "east.orders on west"]
+        [
+            "orders on east",
+            "west.orders on east",
+            "orders on west",
+            "east.orders on west"
+        ]
     );
     for finding in findings {
         let written = finding["written"].as_u64().unwrap();
         // Two seconds at 1,000 a second, on however busy a machine.
         assert!((100..=2_200).contains(&written), "{finding}");
-        assert_eq!((&finding["read"], &finding["stored"]), (&finding["written"], &finding["written"]));
+        assert_eq!(
+            (&finding["read"], &finding["stored"]),
+            (&finding["written"], &finding["written"])
+        );
         for fault in ["lost", "doubled", "out_of_order", "foreign"] {
             assert_eq!(finding[fault], 0, "{finding}");
         }
@@ -79,7 +100,10 @@ fn a_short_demo_proves_exactly_once_in_json() {
         let latency = &flow["latency_ms"];
         let [p50, p99, max] = ["p50", "p99", "max"].map(|name| latency[name].as_f64().unwrap());
         assert!(0.0 < p50 && p50 <= p99 && p99 <= max, "{flow}");
-        assert!(flow["first_crossing_seconds"].as_f64().unwrap() > 0.0, "{flow}");
+        assert!(
+            flow["first_crossing_seconds"].as_f64().unwrap() > 0.0,
+            "{flow}"
+        );
         assert_eq!(flow["lag_records"], 0, "{flow}");
     }
 }
@@ -92,7 +116,7 @@ fn lines_for_people_tell_where_what_and_that_it_is_proved() {
     for needed in [
         "clusters = east, west",
         "east 127.0.0.1:",
-        "records/s",
+        "MB/s lag ",
         "east->west",
         "west->east",
         "first record crossed after",
@@ -123,7 +147,11 @@ fn a_taken_port_is_named() {
     let port = taken.local_addr().unwrap().port();
     let folder = Folder::with("");
     for arguments in [
-        vec!["embedded".to_owned(), "--cluster".to_owned(), format!("east:{port}")],
+        vec![
+            "embedded".to_owned(),
+            "--cluster".to_owned(),
+            format!("east:{port}"),
+        ],
         vec!["demo".to_owned(), "--ports".to_owned(), format!("0,{port}")],
     ] {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -141,7 +169,14 @@ fn a_taken_port_is_named() {
 fn clients_use_an_embedded_cluster_until_it_is_stopped() {
     let folder = Folder::with("");
     let mut process = folder.spawn(command(&[
-        "embedded", "--cluster", "dev:0", "--cluster", "other:0", "--topics", "orders:3,payments", "--json",
+        "embedded",
+        "--cluster",
+        "dev:0",
+        "--cluster",
+        "other:0",
+        "--topics",
+        "orders:3,payments",
+        "--json",
     ]));
     let line = await_line(&folder, &mut process, "\"dev\"");
     let place: Value = serde_json::from_str(&line).expect(&line);
@@ -167,9 +202,18 @@ fn bad_arguments_say_what_to_write() {
         (&["demo", "--partitions", "1000"], "--partitions"),
         (&["embedded"], "--cluster"),
         (&["embedded", "--cluster", "east"], "east:9092"),
-        (&["embedded", "--cluster", "east:1", "--brokers", "9"], "--brokers"),
-        (&["embedded", "--cluster", "east:1", "--topics", "orders:0"], "orders:3"),
-        (&["embedded", "--cluster", "east:1", "--property", "x"], "KEY=VALUE"),
+        (
+            &["embedded", "--cluster", "east:1", "--brokers", "9"],
+            "--brokers",
+        ),
+        (
+            &["embedded", "--cluster", "east:1", "--topics", "orders:0"],
+            "orders:3",
+        ),
+        (
+            &["embedded", "--cluster", "east:1", "--property", "x"],
+            "KEY=VALUE",
+        ),
     ] {
         let (code, output) = Folder::with("").run(command(arguments));
         assert_eq!(code, 2, "{arguments:?}: {output}");
@@ -182,6 +226,9 @@ fn help_has_examples_and_exit_codes() {
     for name in ["demo", "embedded"] {
         let (code, output) = Folder::with("").run(command(&[name, "--help"]));
         assert_eq!(code, 0, "{output}");
-        assert!(output.contains("Examples:") && output.contains("Exit codes:"), "{output}");
+        assert!(
+            output.contains("Examples:") && output.contains("Exit codes:"),
+            "{output}"
+        );
     }
 }

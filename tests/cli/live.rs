@@ -114,7 +114,10 @@ fn the_terminal_is_given_back_after_a_key_and_the_proof_is_on_it() {
     let (code, output) = demo.end();
     assert_eq!(code, Some(0), "{output}");
     let (view, after) = output.split_once(GIVEN_BACK).unwrap();
-    assert!(view.contains(TAKEN) && !view.contains("proved:"), "{output}");
+    assert!(
+        view.contains(TAKEN) && !view.contains("proved:"),
+        "{output}"
+    );
     assert!(after.contains("proved: each side"), "{output}");
 }
 
