@@ -141,8 +141,12 @@ async fn serve(args: &EmbeddedArgs) -> anyhow::Result<()> {
                 ..Settings::default()
             },
         )?;
-        for TopicOrder { name, partitions } in &args.topics {
-            clients::create_topic(&cluster.bootstrap(), name, *partitions, &[]).await?;
+        let orders = args.topics.iter();
+        let orders: Vec<clients::Order<'_>> = orders
+            .map(|topic| (topic.name.as_str(), topic.partitions, [].as_slice()))
+            .collect();
+        if !orders.is_empty() {
+            clients::create_topics(&cluster.bootstrap(), &orders).await?;
         }
         say(alias, &cluster, args.json);
         clusters.push(cluster);

@@ -25,32 +25,34 @@ pub(crate) fn config(bootstrap: &str) -> ClientConfig {
     config
 }
 
-/// Creates a topic on all brokers' defaults but `configs`.
+/// A topic to create, with the brokers' defaults but for these configs.
+pub(crate) type Order<'a> = (&'a str, i32, &'a [(&'a str, &'a str)]);
+
+/// Creates topics: name, partitions, configs.
 ///
 /// # Errors
-/// The cluster does not answer, or its reason to refuse.
-pub(crate) async fn create_topic(
-    bootstrap: &str,
-    topic: &str,
-    partitions: i32,
-    configs: &[(&str, &str)],
-) -> anyhow::Result<()> {
+/// The cluster does not answer, or its first reason to refuse.
+pub(crate) async fn create_topics(bootstrap: &str, orders: &[Order<'_>]) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> = config(bootstrap).create()?;
-    let mut order = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
-    for (key, value) in configs {
-        order = order.set(key, value);
-    }
+    let orders = orders.iter().map(|(topic, partitions, configs)| {
+        let order = NewTopic::new(topic, *partitions, TopicReplication::Fixed(1));
+        let configs = configs.iter();
+        configs.fold(order, |order, (key, value)| order.set(key, value))
+    });
+    let orders: Vec<NewTopic<'_>> = orders.collect();
     let options = AdminOptions::new()
         .request_timeout(Some(REQUEST_PATIENCE))
         .operation_timeout(Some(REQUEST_PATIENCE));
     let answer = admin
-        .create_topics([&order], &options)
+        .create_topics(&orders, &options)
         .await
-        .with_context(|| format!("cannot create topic {topic} at {bootstrap}"))?;
-    match answer.into_iter().next() {
-        Some(Err((_, code))) => bail!("cannot create topic {topic} at {bootstrap}: {code}"),
-        _ => Ok(()),
+        .with_context(|| format!("cannot create topics at {bootstrap}"))?;
+    // It waits up to 100 ms for a thread of its own; nobody else needs to.
+    std::thread::spawn(move || drop(admin));
+    for (topic, code) in answer.into_iter().filter_map(Result::err) {
+        bail!("cannot create topic {topic} at {bootstrap}: {code}");
     }
+    Ok(())
 }
 
 /// All topics of a cluster.

@@ -60,8 +60,11 @@ impl Sides {
             let bootstrap = cluster.bootstrap();
             // Groups join half a second sooner than with the topic that the first of them orders.
             let compacted = [("cleanup.policy", "compact")];
-            clients::create_topic(&bootstrap, "__consumer_offsets", 1, &compacted).await?;
-            clients::create_topic(&bootstrap, TOPIC, load.partitions, &configs).await?;
+            let orders: [clients::Order<'_>; 2] = [
+                ("__consumer_offsets", 1, &compacted),
+                (TOPIC, load.partitions, &configs),
+            ];
+            clients::create_topics(&bootstrap, &orders).await?;
             let other = if alias == east { west } else { east };
             let reading =
                 |topic, origin| Reading::new(topic, origin, load.partitions).map(Arc::new);
