@@ -1,14 +1,16 @@
 //! The terminal while the live view is on it: a thread that draws and listens to keys, and that gives the terminal back.
 
 use std::io::{self, IsTerminal, stdin, stdout};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::read;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
@@ -21,7 +23,9 @@ use super::view;
 use crate::logging::recent::Recent;
 
 /// Time between two pictures.
-const FRAME: Duration = Duration::from_millis(120);
+const FRAME_MS: u16 = 120;
+/// Bytes of keys that are looked at in one go.
+const KEYS_MAX: usize = 64;
 
 /// Whether there is a terminal to draw on and to listen to.
 pub(crate) fn is_possible() -> bool {
@@ -106,19 +110,42 @@ impl Shared {
                 .terminal
                 .draw(|frame| view::draw(frame, &sample, &log, tick))?;
             tick = tick.wrapping_add(1);
-            if event::poll(FRAME)?
-                && let Event::Key(key) = event::read()?
-                && key.kind == KeyEventKind::Press
-            {
-                let interrupt =
-                    key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-                if interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) {
-                    self.stop_wanted.notify_one();
-                }
+            if is_stop_key(&keys(FRAME_MS)?) {
+                self.stop_wanted.notify_one();
             }
         }
         Ok(())
     }
+}
+
+/// Waits up to `wait_ms` for keys, as the terminal sends them.
+///
+/// Read here and not by crossterm, which never comes back from a terminal that has hung up.
+///
+/// # Errors
+/// The terminal is gone.
+fn keys(wait_ms: u16) -> io::Result<Vec<u8>> {
+    let stdin = stdin();
+    let mut wait = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut wait, PollTimeout::from(wait_ms)) {
+        Ok(0) | Err(Errno::EINTR) => return Ok(Vec::new()),
+        Ok(_) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut bytes = vec![0; KEYS_MAX];
+    let count = read(&stdin, &mut bytes)?;
+    if count == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    bytes.truncate(count);
+    Ok(bytes)
+}
+
+/// `q`, Escape alone (other keys begin with it), or Ctrl-C, which is no signal in this mode.
+fn is_stop_key(keys: &[u8]) -> bool {
+    const CTRL_C: u8 = 3;
+    const ESCAPE: u8 = 0x1b;
+    keys == [ESCAPE] || keys.contains(&CTRL_C) || (!keys.contains(&ESCAPE) && keys.contains(&b'q'))
 }
 
 /// The terminal in raw mode, on its other screen; gives it back when dropped, by a panic too.
@@ -151,4 +178,19 @@ fn give_back() {
     // What fails is a terminal that is gone.
     _ = disable_raw_mode();
     _ = execute!(stdout(), LeaveAlternateScreen, Show);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_keys_mean_to_stop() {
+        for keys in [&b"q"[..], b"\x03", b"\x1b", b"xq"] {
+            assert!(is_stop_key(keys), "{keys:?}");
+        }
+        for keys in [&b""[..], b"x", b"\x1b[A", b"\x1bq"] {
+            assert!(!is_stop_key(keys), "{keys:?}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -30,6 +31,8 @@ struct AtTerminal {
     terminal: OwnedFd,
     seen: Arc<Mutex<Vec<u8>>>,
     watching: JoinHandle<()>,
+    /// Ends the watching, with what it is watched by, at the next picture.
+    look_away: Arc<AtomicBool>,
 }
 
 impl AtTerminal {
@@ -50,11 +53,16 @@ impl AtTerminal {
         let keys = File::from(pair.master);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (mut screen, kept) = (keys.try_clone().unwrap(), seen.clone());
+        let look_away = Arc::new(AtomicBool::new(false));
+        let away = look_away.clone();
         let watching = std::thread::spawn(move || {
             let mut bytes = [0; 4_096];
             // Ends with an error when nobody has the other end open any more.
             while let Ok(count @ 1..) = screen.read(&mut bytes) {
                 kept.lock().unwrap().extend_from_slice(&bytes[..count]);
+                if away.load(Ordering::Relaxed) {
+                    break;
+                }
             }
         });
         Self {
@@ -63,6 +71,7 @@ impl AtTerminal {
             terminal: pair.slave,
             seen,
             watching,
+            look_away,
         }
     }
 
@@ -132,4 +141,26 @@ fn the_terminal_is_given_back_after_a_signal_at_any_moment() {
     let (code, output) = demo.end();
     assert!(output.contains(GIVEN_BACK), "{output}");
     assert!(code.is_some(), "ended by itself");
+}
+
+/// Goal: a window that is closed ends the demo, in order and with nothing that spins.
+#[test]
+fn a_terminal_that_hangs_up_ends_the_demo() {
+    let mut demo = AtTerminal::start(&["--seconds", "0"]);
+    demo.await_text("until");
+    demo.look_away.store(true, Ordering::Relaxed);
+    let AtTerminal {
+        mut child,
+        keys,
+        terminal,
+        watching,
+        ..
+    } = demo;
+    watching.join().unwrap();
+    let pid = Pid::from_raw(child.id().cast_signed());
+    drop((keys, terminal));
+    kill(pid, Signal::SIGHUP).unwrap(); // as the system does to those whose terminal it was
+    let ended = await_that("its end", PATIENCE, || child.try_wait().unwrap().is_some());
+    drop(child.kill()); // only has an effect if the wait was in vain
+    ended.unwrap();
 }
