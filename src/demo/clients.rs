@@ -49,10 +49,10 @@ pub(crate) async fn create_topics(bootstrap: &str, orders: &[Order<'_>]) -> anyh
         .with_context(|| format!("cannot create topics at {bootstrap}"))?;
     // It waits up to 100 ms for a thread of its own; nobody else needs to.
     std::thread::spawn(move || drop(admin));
-    for (topic, code) in answer.into_iter().filter_map(Result::err) {
-        bail!("cannot create topic {topic} at {bootstrap}: {code}");
+    match answer.into_iter().find_map(Result::err) {
+        Some((topic, code)) => bail!("cannot create topic {topic} at {bootstrap}: {code}"),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// All topics of a cluster.

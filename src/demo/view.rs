@@ -35,11 +35,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, sample: &Sample, log: &[String], tick:
     frame.render_widget(flow_table(sample), flows);
     frame.render_widget(topic_table(sample, topics.height), topics);
     let newest = log.len().saturating_sub(usize::from(LOG_LINES));
-    let lines: Vec<Line<'_>> = log
-        .iter()
-        .skip(newest)
-        .map(|line| Line::raw(line))
-        .collect();
+    let lines: Vec<Line<'_>> = log.iter().skip(newest).map(Line::raw).collect();
     frame.render_widget(
         Paragraph::new(lines).block(Block::bordered().title(" log ")),
         logs,
