@@ -102,6 +102,8 @@ pub(crate) struct Refused {
     pub record_errors: Vec<(i32, Option<String>)>,
     /// Whom it concerns.
     pub scope: Scope,
+    /// Where the log begins, for Produce v5 and above; -1 where a broker does not tell.
+    pub log_start_offset: i64,
 }
 
 impl Refused {
@@ -112,6 +114,7 @@ impl Refused {
             message: None,
             record_errors: Vec::new(),
             scope: Scope::Partition,
+            log_start_offset: -1,
         }
     }
 }
@@ -143,6 +146,8 @@ pub(crate) struct Log {
     epochs: Epochs,
     producers: Producers,
     roll: Roll,
+    /// `message.timestamp.type`, as it was seen last.
+    log_append_time: bool,
     /// Below it, the cleaner has been.
     first_dirty_offset: i64,
 }

@@ -15,7 +15,7 @@ const SHRINK_PATIENCE: Duration = Duration::from_secs(90);
 /// Lines of an answer that a report shows around those that differ.
 const CONTEXT_LINES: usize = 3;
 /// Most lines of a difference that a report shows.
-const LINES_MAX: usize = 80;
+const LINES_MAX: usize = 200;
 
 /// A cluster to be compared: what it is, and the address of one of its brokers.
 #[derive(Clone, Debug)]
@@ -30,13 +30,21 @@ pub(crate) struct Difference {
     seed: u64,
     /// Number of the operation, from 0; that of the last + 1 means the contents afterwards.
     pub(crate) at: usize,
+    /// Number of the first of `operations`.
+    first: usize,
     operations: Vec<Step>,
     names: [&'static str; 2],
     answers: [String; 2],
 }
 
-/// Runs `steps` on both clusters at the same time.
+/// Runs `steps` on both clusters at the same time, and returns the first answer that differs.
 pub(crate) fn compare(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Option<Difference> {
+    differences(sides, seed, steps).into_iter().next()
+}
+
+/// Runs `steps` on both clusters at the same time, and returns all answers that differ: those behind the
+/// first may be its consequences.
+pub(crate) fn differences(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Vec<Difference> {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     let run = RUNS.fetch_add(1, Ordering::Relaxed);
     let now = SystemTime::now()
@@ -59,19 +67,19 @@ pub(crate) fn compare(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Option<Di
             eprintln!("{number:>4} {:?}\n{answer}", steps.get(number));
         }
     }
-    let at = left
-        .iter()
-        .zip(&right)
-        .position(|(left, right)| left != right)?;
-    let answers = [left, right].map(|mut all| all.swap_remove(at));
-    let operations = steps[..steps.len().min(at + 1)].to_vec();
-    Some(Difference {
-        seed,
-        at,
-        operations,
-        names: sides.each_ref().map(|side| side.name),
-        answers,
-    })
+    let names = sides.each_ref().map(|side| side.name);
+    let numbered = left.into_iter().zip(right).enumerate();
+    let different = numbered.filter(|(_, (left, right))| left != right);
+    different
+        .map(|(at, (left, right))| Difference {
+            seed,
+            at,
+            first: 0,
+            operations: steps[..steps.len().min(at + 1)].to_vec(),
+            names,
+            answers: [left, right],
+        })
+        .collect()
 }
 
 fn answers(side: &Side, prefix: &str, start_ms: i64, steps: &[Step]) -> Vec<String> {
@@ -104,6 +112,15 @@ pub(crate) fn shrink(sides: &[Side; 2], mut found: Difference) -> Difference {
     found
 }
 
+impl Difference {
+    /// Shows the operation that differs without those before it.
+    pub(crate) fn as_found(mut self) -> Self {
+        self.first = self.at.min(self.operations.len());
+        self.operations.drain(..self.first);
+        self
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -111,10 +128,10 @@ impl fmt::Display for Difference {
             "seed {}: {} and {} differ at operation {}",
             self.seed, self.names[0], self.names[1], self.at
         )?;
-        for (number, operation) in self.operations.iter().enumerate() {
+        for (number, operation) in (self.first..).zip(&self.operations) {
             writeln!(f, "{number:>4} {operation:?}")?;
         }
-        if self.at >= self.operations.len() {
+        if self.at >= self.first + self.operations.len() {
             writeln!(f, "{:>4} what is there afterwards", self.at)?;
         }
         let [left, right] = self

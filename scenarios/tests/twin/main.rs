@@ -7,7 +7,9 @@
 //! nature. Two real clusters prove that nothing else differs by nature.
 //!
 //! `TWIN_SEEDS=7..9` chooses seeds; a failing seed is made shorter and shown with both answers. With
-//! `TWIN_SHOW=1` all answers of the first cluster are printed.
+//! `TWIN_SHOW=1` all answers of the first cluster are printed. `TWIN_ALL=1` goes on behind a seed that
+//! fails and shows the first differences of each as they were found. `TWIN_SKIP=Fetch,Metadata` leaves these
+//! operations out of the lists.
 
 #![expect(
     clippy::expect_used,
@@ -41,10 +43,13 @@ use std::time::Instant;
 
 use scenarios::{Cluster, Kind, RealCluster};
 
-use crate::compare::{Side, compare, shrink};
+use crate::compare::{Side, compare, differences, shrink};
 
 /// Seeds of a run without `TWIN_SEEDS`.
 const SEEDS: Range<u64> = 1..6;
+
+/// Differences of one seed that `TWIN_ALL` shows.
+const SHOWN_OF_EACH_SEED: usize = 12;
 
 /// Nothing may happen in the background that makes an answer depend on time.
 const QUIET: [(&str, &str); 5] = [
@@ -67,15 +72,28 @@ fn seeds() -> Range<u64> {
 }
 
 fn must_agree(sides: &[Side; 2]) {
+    let all = env::var_os("TWIN_ALL").is_some();
+    let skip = env::var("TWIN_SKIP").unwrap_or_default();
+    let skip: Vec<&str> = skip.split(',').collect();
+    let mut different = Vec::new();
     for seed in seeds() {
         let start = Instant::now();
-        let steps = list::list(seed);
-        if let Some(difference) = compare(sides, seed, &steps) {
+        let steps = list::list(seed, &skip);
+        let mut found = differences(sides, seed, &steps);
+        if all && !found.is_empty() {
+            found.truncate(SHOWN_OF_EACH_SEED);
+            for difference in found {
+                eprintln!("{}", difference.as_found());
+            }
+            different.push(seed);
+            continue;
+        }
+        if let Some(first) = found.into_iter().next() {
             eprintln!(
                 "seed {seed} differs at operation {}; making it shorter",
-                difference.at
+                first.at
             );
-            panic!("{}", shrink(sides, difference));
+            panic!("{}", shrink(sides, first));
         }
         eprintln!(
             "seed {seed}: {} operations agree after {:?}",
@@ -83,6 +101,7 @@ fn must_agree(sides: &[Side; 2]) {
             start.elapsed()
         );
     }
+    assert!(different.is_empty(), "seeds that differ: {different:?}");
 }
 
 /// Goal: the embedded cluster answers as Kafka 4.3.1 does, and its logs end up the same.
@@ -115,7 +134,7 @@ fn a_broker_that_differs_is_found() {
         RealCluster::start_with("other", 1, &other),
     ]
     .map(Result::unwrap);
-    let steps = list::list(1);
+    let steps = list::list(1, &[]);
     let of = |cluster: &RealCluster| Side {
         name: "real",
         address: cluster.bootstrap(),

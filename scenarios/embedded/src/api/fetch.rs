@@ -1,6 +1,6 @@
 //! Fetch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -38,6 +38,8 @@ struct Row {
     bytes: usize,
     /// Answer at once: an error, a divergence.
     urgent: bool,
+    /// No log was asked: the row comes behind those of logs.
+    not_asked: bool,
     /// Leader epoch at the time of the look; a change ends the wait.
     leader_epoch: i32,
 }
@@ -82,13 +84,7 @@ pub(crate) async fn fetch(
     let news = Arc::new(Notify::new());
     let mut epochs = None;
     let rows = loop {
-        let rows = look(
-            incoming,
-            &round.partitions,
-            round.begin,
-            isolation,
-            max_bytes,
-        );
+        let rows = look(incoming, &round.partitions, isolation, max_bytes);
         let bytes: usize = rows.iter().map(|(_, row)| row.bytes).sum();
         let seen: i64 = rows
             .iter()
@@ -111,7 +107,6 @@ pub(crate) async fn fetch(
             () = clock.until(deadline) => {}
         }
     };
-    let mut begin = round.begin;
     let mut response = FetchResponse::default().with_session_id(round.session_id);
     let bytes = rows.iter().map(|(_, row)| row.bytes).sum();
     if let Some(throttled_ms) = incoming.throttles_fetch(bytes) {
@@ -119,12 +114,19 @@ pub(crate) async fn fetch(
             incoming
                 .shared
                 .sessions
-                .end(round.session_id, round.partitions, begin);
+                .end(round.session_id, round.partitions);
         }
         return Ok(response.with_throttle_time_ms(throttled_ms));
     }
     let mut hints = BTreeSet::new();
-    for (index, row) in rows {
+    // Partitions with data go behind the others, so that in the next round none starves.
+    let served: HashSet<usize> = rows
+        .iter()
+        .filter(|(_, row)| row.bytes > 0)
+        .map(|(index, _)| *index)
+        .collect();
+    let (last, first): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, row)| row.not_asked);
+    for (index, row) in first.into_iter().chain(last) {
         let Some((key, wanted)) = round.partitions.get_index_mut(index) else {
             continue;
         };
@@ -135,9 +137,6 @@ pub(crate) async fn fetch(
         } else {
             (-1, -1)
         };
-        if row.bytes > 0 {
-            begin = index + 1;
-        }
         if round.incremental && !changed {
             continue;
         }
@@ -145,11 +144,13 @@ pub(crate) async fn fetch(
         add(&mut response, &key.0, row.data);
     }
     if round.session_id != 0 {
-        incoming.shared.sessions.end(
-            round.session_id,
-            std::mem::take(&mut round.partitions),
-            begin,
-        );
+        let mut partitions = std::mem::take(&mut round.partitions);
+        if !served.is_empty() {
+            let (last, first): (Vec<_>, Vec<_>) =
+                { partitions.drain(..).enumerate() }.partition(|(index, _)| served.contains(index));
+            partitions.extend(first.into_iter().chain(last).map(|(_, wanted)| wanted));
+        }
+        incoming.shared.sessions.end(round.session_id, partitions);
     }
     if incoming.version >= HINTS_SINCE {
         response.node_endpoints = endpoints(incoming, &hints);
@@ -181,7 +182,7 @@ fn wanted(incoming: &Incoming, request: &FetchRequest) -> (WantedPartitions, Vec
             let wanted = Wanted {
                 offset: partition.fetch_offset,
                 max_bytes: partition.partition_max_bytes,
-                current_leader_epoch: partition.current_leader_epoch,
+                current_leader_epoch: partition.current_leader_epoch.max(-1),
                 last_fetched_epoch: partition.last_fetched_epoch,
                 told: (-1, -1),
             };
@@ -201,27 +202,24 @@ fn wanted(incoming: &Incoming, request: &FetchRequest) -> (WantedPartitions, Vec
     (partitions, forgotten)
 }
 
-/// Looks at every partition once, beginning at `begin`, until the answer is full.
+/// Looks at every partition once, until the answer is full.
 fn look(
     incoming: &Incoming,
     partitions: &WantedPartitions,
-    begin: usize,
     isolation: Isolation,
     max_bytes: usize,
 ) -> Vec<(usize, Row)> {
     let mut left = max_bytes;
     let mut empty = true;
     let mut rows = Vec::with_capacity(partitions.len());
-    for index in (begin..partitions.len()).chain(0..begin) {
-        let Some(((topic, partition), wanted)) = partitions.get_index(index) else {
-            continue;
-        };
+    for (index, ((topic, partition), wanted)) in partitions.iter().enumerate() {
         let row = read(incoming, topic, *partition, wanted, isolation, left, empty);
         let row = row.unwrap_or_else(|refused| Row {
-            data: nothing()
+            not_asked: refused.1.aborted_transactions.is_some(),
+            data: refused
+                .1
                 .with_partition_index(*partition)
-                .with_error_code(refused.error.code())
-                .with_current_leader(refused.leader.unwrap_or_default()),
+                .with_error_code(refused.0.code()),
             bytes: 0,
             urgent: true,
             leader_epoch: 0,
@@ -260,30 +258,8 @@ fn find(
     }
 }
 
-/// Why a partition is not read, and who leads it, if the client is to be told.
-struct Refused {
-    error: ResponseError,
-    leader: Option<LeaderIdAndEpoch>,
-}
-
-impl From<ResponseError> for Refused {
-    fn from(error: ResponseError) -> Self {
-        Self {
-            error,
-            leader: None,
-        }
-    }
-}
-
-/// A row that tells nothing of the log, as with every error (docs/spec/real-kafka.md 5).
-fn nothing() -> PartitionData {
-    PartitionData::default()
-        .with_high_watermark(-1)
-        .with_last_stable_offset(-1)
-        .with_log_start_offset(-1)
-        .with_records(Some(Bytes::new()))
-        .with_aborted_transactions(None)
-}
+/// Why a partition is not read, and the row that says so.
+struct Refused(ResponseError, PartitionData);
 
 fn read(
     incoming: &Incoming,
@@ -293,30 +269,59 @@ fn read(
     isolation: Isolation,
     left: usize,
     first: bool,
-) -> Result<Row, Refused> {
+) -> Result<Row, Box<Refused>> {
+    // An error tells nothing of the log (docs/spec/real-kafka.md 5).
+    let nothing = || {
+        PartitionData::default()
+            .with_high_watermark(-1)
+            .with_last_stable_offset(-1)
+            .with_log_start_offset(-1)
+            .with_records(Some(Bytes::new()))
+            .with_aborted_transactions(None)
+    };
+    let refused = |error| Box::new(Refused(error, nothing()));
+    // What is refused before any log is asked has an empty list of aborted transactions, in any isolation.
+    let not_asked = |error| {
+        let aborted = match error {
+            ResponseError::InconsistentTopicId => None,
+            _ => Some(Vec::new()),
+        };
+        Box::new(Refused(error, nothing().with_aborted_transactions(aborted)))
+    };
     // Followers need no permission on topics, but one that clients do not have.
     if isolation == Isolation::LogEnd && !incoming.may(Operation::ClusterAction, Resource::Cluster)
     {
-        return Err(ResponseError::TopicAuthorizationFailed.into());
+        return Err(not_asked(ResponseError::TopicAuthorizationFailed));
     }
-    let partition = find(incoming, topic, index)?;
+    let partition = find(incoming, topic, index).map_err(not_asked)?;
     let inner = partition.lock();
     let leadership = &inner.leadership;
-    let told = |error| Refused {
-        error,
-        leader: (incoming.version >= HINTS_SINCE).then(|| {
-            LeaderIdAndEpoch::default()
-                .with_leader_id(leadership.leader.into())
-                .with_leader_epoch(leadership.epoch)
-        }),
+    let hint = || {
+        let leader = LeaderIdAndEpoch::default()
+            .with_leader_id(leadership.leader.into())
+            .with_leader_epoch(leadership.epoch);
+        if incoming.version >= HINTS_SINCE {
+            nothing().with_current_leader(leader)
+        } else {
+            nothing()
+        }
     };
     let is_leader = leadership.leader == incoming.node_id;
     if !leadership.replicas.contains(&incoming.node_id) {
-        return Err(told(ResponseError::NotLeaderOrFollower));
+        return Err(Box::new(Refused(
+            ResponseError::NotLeaderOrFollower,
+            hint(),
+        )));
     }
-    super::check_epoch(wanted.current_leader_epoch, leadership).map_err(told)?;
+    super::check_epoch(wanted.current_leader_epoch, leadership).map_err(|error| match error {
+        ResponseError::FencedLeaderEpoch => Box::new(Refused(error, hint())),
+        other => refused(other),
+    })?;
     if !is_leader && (incoming.version < FOLLOWERS_SINCE || isolation == Isolation::LogEnd) {
-        return Err(told(ResponseError::NotLeaderOrFollower));
+        return Err(Box::new(Refused(
+            ResponseError::NotLeaderOrFollower,
+            hint(),
+        )));
     }
     let log = &inner.log;
     let mut data = nothing()
@@ -324,14 +329,11 @@ fn read(
         .with_high_watermark(log.high_watermark())
         .with_last_stable_offset(log.last_stable_offset())
         .with_log_start_offset(log.start_offset());
-    if isolation == Isolation::Committed {
-        data.aborted_transactions = Some(Vec::new());
-    }
     let leader_epoch = leadership.epoch;
     if wanted.last_fetched_epoch >= 0 {
         let (epoch, end_offset) = log.end_of_epoch(wanted.last_fetched_epoch, leadership.epoch);
         if epoch < 0 || end_offset < 0 {
-            return Err(ResponseError::OffsetOutOfRange.into());
+            return Err(refused(ResponseError::OffsetOutOfRange));
         }
         if epoch < wanted.last_fetched_epoch || end_offset < wanted.offset {
             data.diverging_epoch = EpochEndOffset::default()
@@ -341,6 +343,7 @@ fn read(
                 data,
                 bytes: 0,
                 urgent: true,
+                not_asked: false,
                 leader_epoch,
             });
         }
@@ -348,32 +351,23 @@ fn read(
     let max_bytes = usize::try_from(wanted.max_bytes).unwrap_or(0).min(left);
     let slice = log
         .read(wanted.offset, max_bytes, first, isolation)
-        .map_err(|_| ResponseError::OffsetOutOfRange)?;
-    // Without the privilege of being first, a batch that does not fit is left out, not cut.
-    let whole = first
-        || slice.records.get(8..12).is_some_and(|length| {
-            u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize + 12
-                <= slice.records.len()
+        .map_err(|_| refused(ResponseError::OffsetOutOfRange))?;
+    if isolation == Isolation::Committed && !slice.first_is_cut {
+        let aborted = slice.aborted.into_iter();
+        let aborted = aborted.map(|(producer_id, first_offset)| {
+            AbortedTransaction::default()
+                .with_producer_id(producer_id.into())
+                .with_first_offset(first_offset)
         });
-    if whole {
-        if isolation == Isolation::Committed {
-            let aborted = slice
-                .aborted
-                .into_iter()
-                .map(|(producer_id, first_offset)| {
-                    AbortedTransaction::default()
-                        .with_producer_id(producer_id.into())
-                        .with_first_offset(first_offset)
-                });
-            data.aborted_transactions = Some(aborted.collect());
-        }
-        data.records = Some(incoming.damaged(&topic.name, index, slice.records));
+        data.aborted_transactions = Some(aborted.collect());
     }
+    data.records = Some(incoming.damaged(&topic.name, index, slice.records));
     let bytes = data.records.as_ref().map_or(0, Bytes::len);
     Ok(Row {
         data,
         bytes,
         urgent: false,
+        not_asked: false,
         leader_epoch,
     })
 }

@@ -1,11 +1,12 @@
 //! ListOffsets.
 
+use indexmap::IndexMap;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
-use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
 
 use crate::log::Isolation;
 use crate::security::{Operation, Resource};
@@ -17,6 +18,7 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
 /// Consumers; a follower gives its node id and sees the log's end.
 const CONSUMER: i32 = -1;
@@ -31,14 +33,27 @@ pub(crate) async fn list_offsets(
         (_, 1) => Isolation::Committed,
         _ => Isolation::Uncommitted,
     };
-    let topics = request.topics.into_iter().map(|topic| {
-        let rows = topic.partitions.iter().map(|partition| {
+    // One row for each partition, however often it is named.
+    let mut asked: IndexMap<TopicName, IndexMap<i32, Vec<ListOffsetsPartition>>> = IndexMap::new();
+    for topic in request.topics {
+        let partitions = asked.entry(topic.name).or_default();
+        for partition in topic.partitions {
+            let named = partitions.entry(partition.partition_index).or_default();
+            named.push(partition);
+        }
+    }
+    let topics = asked.into_iter().map(|(name, partitions)| {
+        let rows = partitions.into_iter().map(|(index, named)| {
             let row = ListOffsetsPartitionResponse::default()
-                .with_partition_index(partition.partition_index)
+                .with_partition_index(index)
                 .with_timestamp(-1)
                 .with_offset(-1)
                 .with_leader_epoch(-1);
-            match find(incoming, &topic.name, partition, isolation) {
+            let found = match &named[..] {
+                [once] => find(incoming, &name, once, isolation),
+                _ => Err(ResponseError::InvalidRequest),
+            };
+            match found {
                 Ok((offset, timestamp, epoch)) => row
                     .with_offset(offset)
                     .with_timestamp(timestamp)
@@ -48,9 +63,22 @@ pub(crate) async fn list_offsets(
         });
         ListOffsetsTopicResponse::default()
             .with_partitions(rows.collect())
-            .with_name(topic.name.clone())
+            .with_name(name)
     });
     Ok(ListOffsetsResponse::default().with_topics(topics.collect()))
+}
+
+/// The first version that knows a timestamp's special meaning; `None` if there is no such meaning.
+fn known_since(timestamp: i64) -> Option<i16> {
+    match timestamp {
+        LATEST | EARLIEST => Some(1),
+        MAX_TIMESTAMP => Some(7),
+        EARLIEST_LOCAL => Some(8),
+        LATEST_TIERED => Some(9),
+        EARLIEST_PENDING_UPLOAD => Some(11),
+        0.. => Some(0),
+        _ => None,
+    }
 }
 
 /// Offset, timestamp, leader epoch.
@@ -62,6 +90,9 @@ fn find(
 ) -> Result<(i64, i64, i32), ResponseError> {
     if !incoming.may(Operation::Describe, Resource::Topic(topic)) {
         return Err(ResponseError::TopicAuthorizationFailed);
+    }
+    if known_since(wanted.timestamp).is_none_or(|since| incoming.version < since) {
+        return Err(ResponseError::UnsupportedVersion);
     }
     incoming.refuses(topic, wanted.partition_index)?;
     let (_, partition) = incoming
@@ -84,7 +115,7 @@ fn find(
         },
         EARLIEST | EARLIEST_LOCAL => (log.start_offset(), -1, log.epoch_at(log.start_offset())),
         MAX_TIMESTAMP => log.max_timestamp().unwrap_or(none),
-        LATEST_TIERED => none,
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => none,
         timestamp => log
             .offset_for_timestamp(timestamp, isolation)
             .unwrap_or(none),

@@ -3,25 +3,30 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use indexmap::{IndexMap, IndexSet};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
     TopicProduceResponse,
 };
-use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::IntoAnswer;
-use super::transactions::{self, Denied, Refusal};
-use crate::log::{Append, Refused};
+use super::transactions::{self, Admission, Denied, Refusal};
+use crate::log::{Append, Inspected, Log, Refused, Scope};
 use crate::security::{Operation, Resource};
 use crate::server::{Answer, Closed, Incoming};
 use crate::state::{Partition, Topic};
 
 /// The only client that may write to internal topics (docs/spec/batches.md 1, row 27).
 const ADMIN_CLIENT: &str = "__admin_client";
+
+/// From here on an answer says why a batch is refused.
+const REASONS_SINCE: i16 = 8;
 
 /// From here on an answer names the new leader.
 const HINTS_SINCE: i16 = 10;
@@ -31,45 +36,79 @@ struct Waiting {
     partition: Arc<Partition>,
     end: i64,
     leader_epoch: i32,
-    topic: usize,
+    /// Which row of the answer.
     row: usize,
 }
+
+/// One partition of a request, however often it is named: the last batch counts that passes the first checks, and
+/// what fails them is answered in any case.
+struct Entry {
+    batch: Option<Batch>,
+    refused: Option<ResponseError>,
+}
+
+/// A batch that has passed the first checks.
+pub(super) struct Batch {
+    pub(super) topic: Arc<Topic>,
+    pub(super) data: PartitionProduceData,
+    pub(super) front: Inspected,
+}
+
+/// A topic as the request names it, and a partition.
+type Key = (TopicName, Uuid, i32);
 
 /// Appends what is allowed, waits for the replicas when acks=all, and answers.
 pub(crate) async fn produce(
     incoming: &Incoming,
     request: ProduceRequest,
 ) -> Result<Answer, Closed> {
-    if !matches!(request.acks, -1..=1) {
-        return refuse_all(incoming, &request, ResponseError::InvalidRequiredAcks)
-            .into_answer(incoming.version);
-    }
-    let mut admission = match transactions::admit(incoming, &request) {
-        Ok(admission) => admission,
+    let (acks, timeout_ms) = (request.acks, request.timeout_ms);
+    let keys = keys(&request);
+    let (entries, mut admission) = match first_checks(incoming, request) {
+        Ok(found) => found,
         Err(Refusal::NoAnswer) => return Ok(Answer::Silence),
-        Err(Refusal::All(_)) if request.acks == 0 => return Err(Closed),
-        Err(Refusal::All(error)) => {
-            return refuse_all(incoming, &request, error).into_answer(incoming.version);
+        Err(Refusal::All(..)) if acks == 0 => return Err(Closed),
+        Err(Refusal::All(error, message)) => {
+            let message = message.filter(|_| incoming.version >= REASONS_SINCE);
+            let refused = PartitionProduceResponse::default()
+                .with_error_code(error.code())
+                .with_base_offset(-1)
+                .with_log_append_time_ms(-1)
+                .with_log_start_offset(-1)
+                .with_error_message(message.map(StrBytes::from_string));
+            let rows = keys
+                .into_iter()
+                .map(|key| (key.clone(), refused.clone().with_index(key.2)));
+            return answer(rows).into_answer(incoming.version);
         }
     };
-    let mut response = ProduceResponse::default();
+    let mut rows = Vec::with_capacity(entries.len());
     let mut hints = BTreeSet::new();
     let mut waiting = Vec::new();
-    for (topic_at, data) in request.topic_data.into_iter().enumerate() {
-        let mut answered = TopicProduceResponse::default()
-            .with_name(data.name.clone())
-            .with_topic_id(data.topic_id);
-        let topic = find(incoming, &data);
-        for (row_at, partition_data) in data.partition_data.into_iter().enumerate() {
-            let admitted = admission.remove(&(topic_at, row_at));
-            let row = PartitionProduceResponse::default()
-                .with_index(partition_data.index)
+    for (at, (key, entry)) in entries.into_iter().enumerate() {
+        let refused = |error: ResponseError| {
+            PartitionProduceResponse::default()
+                .with_index(key.2)
                 .with_base_offset(-1)
-                .with_log_append_time_ms(-1);
-            let row = match &topic {
-                Err(error) => row.with_error_code(error.code()),
-                Ok(topic) => {
-                    match append(incoming, topic, partition_data, request.acks, admitted) {
+                .with_log_append_time_ms(-1)
+                .with_log_start_offset(-1)
+                .with_error_code(error.code())
+        };
+        let Entry {
+            batch,
+            refused: first,
+        } = entry;
+        let mut row = None;
+        if let Some(Batch { topic, data, .. }) = batch {
+            row = Some(match admission.remove(&at) {
+                Some(Err(Denied { error, message })) => {
+                    let message = message.filter(|_| incoming.version >= REASONS_SINCE);
+                    refused(error).with_error_message(message.map(StrBytes::from_string))
+                }
+                _ if !matches!(acks, -1..=1) => refused(ResponseError::InvalidRequiredAcks),
+                admitted => {
+                    let verified = matches!(admitted, Some(Ok(())));
+                    match append(incoming, &topic, data, acks, verified) {
                         Outcome::Stored {
                             partition,
                             end,
@@ -80,8 +119,7 @@ pub(crate) async fn produce(
                                 partition,
                                 end,
                                 leader_epoch,
-                                topic: response.responses.len(),
-                                row: answered.partition_responses.len(),
+                                row: at,
                             });
                             row
                         }
@@ -92,41 +130,107 @@ pub(crate) async fn produce(
                         Outcome::Silence => return Ok(Answer::Silence),
                     }
                 }
-            };
-            answered.partition_responses.push(row);
+            });
         }
-        response.responses.push(answered);
+        if let Some(error) = first {
+            row = Some(refused(error));
+        }
+        let row = row.unwrap_or_else(|| refused(ResponseError::UnknownServerError));
+        rows.push((key, row));
     }
     for waiting in &waiting {
         waiting.partition.wake();
     }
-    if request.acks == 0 {
-        let failed = |topic: &TopicProduceResponse| {
-            topic
-                .partition_responses
-                .iter()
-                .any(|row| row.error_code != 0)
-        };
+    if acks == 0 {
         // There is no answer to put an error in: the connection is closed, so that the client looks up leaders again.
-        return if response.responses.iter().any(failed) {
+        return if rows.iter().any(|(_, row)| row.error_code != 0) {
             Err(Closed)
         } else {
             Ok(Answer::Silence)
         };
     }
-    if request.acks == -1 {
-        await_replicas(incoming, waiting, request.timeout_ms, &mut response).await;
+    if acks == -1 {
+        await_replicas(incoming, waiting, timeout_ms, &mut rows).await;
     }
+    let mut response = answer(rows.into_iter());
     if incoming.version >= HINTS_SINCE {
         response.node_endpoints = endpoints(incoming, &hints);
     }
     response.into_answer(incoming.version)
 }
 
-pub(super) fn find(
+/// Everything that the request names, once.
+fn keys(request: &ProduceRequest) -> IndexSet<Key> {
+    let topics = request.topic_data.iter();
+    let keys = topics.flat_map(|topic| {
+        let partitions = topic.partition_data.iter();
+        partitions.map(|data| (topic.name.clone(), topic.topic_id, data.index))
+    });
+    keys.collect()
+}
+
+/// What is looked at before any log is: the request as a whole, its partitions one by one, its transaction.
+///
+/// # Errors
+/// [`Refusal`]: nothing of the request is written.
+fn first_checks(
     incoming: &Incoming,
-    data: &TopicProduceData,
-) -> Result<Arc<Topic>, ResponseError> {
+    request: ProduceRequest,
+) -> Result<(IndexMap<Key, Entry>, Admission), Refusal> {
+    transactions::check_transactional(incoming, &request)?;
+    let mut entries: IndexMap<Key, Entry> = IndexMap::new();
+    for topic_data in request.topic_data {
+        let topic = find(incoming, &topic_data);
+        for data in topic_data.partition_data {
+            let key = (topic_data.name.clone(), topic_data.topic_id, data.index);
+            let entry = entries.entry(key).or_insert(Entry {
+                batch: None,
+                refused: None,
+            });
+            let topic = match &topic {
+                Ok(topic) if topic.partition(data.index).is_some() => Arc::clone(topic),
+                Ok(_) => {
+                    entry.refused = Some(ResponseError::UnknownTopicOrPartition);
+                    continue;
+                }
+                Err(error) => {
+                    entry.refused = Some(*error);
+                    continue;
+                }
+            };
+            match Log::inspect(data.records.as_ref(), incoming.version) {
+                Ok(front) => entry.batch = Some(Batch { topic, data, front }),
+                Err(refused) => match refused.scope {
+                    Scope::NoAnswer => return Err(Refusal::NoAnswer),
+                    Scope::Request => return Err(Refusal::All(refused.error, refused.message)),
+                    Scope::Partition => entry.refused = Some(refused.error),
+                },
+            }
+        }
+    }
+    let batches = entries.values().enumerate();
+    let batches = batches.filter_map(|(at, entry)| Some((at, entry.batch.as_ref()?)));
+    let id = request.transactional_id.as_ref().map(|id| id.as_str());
+    let admission = transactions::admit(incoming, id, batches)?;
+    Ok((entries, admission))
+}
+
+/// The rows by topic.
+fn answer(rows: impl Iterator<Item = (Key, PartitionProduceResponse)>) -> ProduceResponse {
+    let mut topics: IndexMap<(TopicName, Uuid), Vec<PartitionProduceResponse>> = IndexMap::new();
+    for ((name, id, _), row) in rows {
+        topics.entry((name, id)).or_default().push(row);
+    }
+    let topics = topics.into_iter().map(|((name, id), rows)| {
+        TopicProduceResponse::default()
+            .with_name(name)
+            .with_topic_id(id)
+            .with_partition_responses(rows)
+    });
+    ProduceResponse::default().with_responses(topics.collect())
+}
+
+fn find(incoming: &Incoming, data: &TopicProduceData) -> Result<Arc<Topic>, ResponseError> {
     let state = incoming.shared.state();
     let topic = if incoming.version >= 13 {
         state
@@ -157,13 +261,13 @@ enum Outcome {
     Silence,
 }
 
-/// `admitted`: what the transaction's coordinator says, if it was asked.
+/// `verified`: the transaction's coordinator was asked and knows the partition.
 fn append(
     incoming: &Incoming,
     topic: &Topic,
     data: PartitionProduceData,
     acks: i16,
-    admitted: Option<Result<(), Denied>>,
+    verified: bool,
 ) -> Outcome {
     let row = PartitionProduceResponse::default()
         .with_index(data.index)
@@ -204,16 +308,11 @@ fn append(
             row
         });
     }
-    if let Some(Err(Denied { error, message })) = admitted {
-        let row = row.with_error_code(error.code()).with_log_start_offset(-1);
-        return Outcome::Refused(if incoming.version >= 8 {
-            row.with_error_message(message.map(StrBytes::from_string))
-        } else {
-            row
-        });
-    }
     if acks == -1 && leadership.isr.len() < leadership.in_sync_min(topic) {
-        return refused(ResponseError::NotEnoughReplicas);
+        return Outcome::Refused(
+            row.with_error_code(ResponseError::NotEnoughReplicas.code())
+                .with_log_start_offset(inner.log.start_offset()),
+        );
     }
     let order = Append {
         records: data.records,
@@ -224,7 +323,7 @@ fn append(
         partition: data.index,
         settings: &topic.settings,
         internal_client,
-        transaction_verified: matches!(admitted, Some(Ok(()))),
+        transaction_verified: verified,
     };
     let leader_epoch = leadership.epoch;
     match inner.log.append(&order) {
@@ -241,6 +340,7 @@ fn append(
             error,
             message,
             record_errors,
+            log_start_offset,
             ..
         }) => {
             let record_errors = record_errors.into_iter().map(|(index, text)| {
@@ -248,9 +348,11 @@ fn append(
                     .with_batch_index(index)
                     .with_batch_index_error_message(text.map(StrBytes::from_string))
             });
-            let row = row.with_error_code(error.code()).with_log_start_offset(-1);
+            let row = row
+                .with_error_code(error.code())
+                .with_log_start_offset(log_start_offset);
             // Older answers have no room for reasons.
-            if incoming.version < 8 {
+            if incoming.version < REASONS_SINCE {
                 return Outcome::Refused(row);
             }
             Outcome::Refused(
@@ -268,7 +370,7 @@ async fn await_replicas(
     incoming: &Incoming,
     mut waiting: Vec<Waiting>,
     timeout_ms: i32,
-    response: &mut ProduceResponse,
+    rows: &mut [(Key, PartitionProduceResponse)],
 ) {
     let clock = &incoming.shared.clock;
     let deadline = clock.now_ms().saturating_add(timeout_ms.into());
@@ -282,8 +384,7 @@ async fn await_replicas(
                 Progress::Late => ResponseError::RequestTimedOut,
                 Progress::Moved => ResponseError::NotLeaderOrFollower,
             };
-            let topic = response.responses.get_mut(one.topic);
-            if let Some(row) = topic.and_then(|topic| topic.partition_responses.get_mut(one.row)) {
+            if let Some((_, row)) = rows.get_mut(one.row) {
                 row.error_code = error.code();
             }
             false
@@ -326,29 +427,6 @@ impl Waiting {
             false => Progress::Late,
         }
     }
-}
-
-/// The same error for every partition of the request.
-fn refuse_all(
-    _incoming: &Incoming,
-    request: &ProduceRequest,
-    error: ResponseError,
-) -> ProduceResponse {
-    let topics = request.topic_data.iter().map(|topic| {
-        let rows = topic.partition_data.iter().map(|partition| {
-            PartitionProduceResponse::default()
-                .with_index(partition.index)
-                .with_error_code(error.code())
-                .with_base_offset(-1)
-                .with_log_append_time_ms(-1)
-                .with_log_start_offset(-1)
-        });
-        TopicProduceResponse::default()
-            .with_name(topic.name.clone())
-            .with_topic_id(topic.topic_id)
-            .with_partition_responses(rows.collect())
-    });
-    ProduceResponse::default().with_responses(topics.collect())
 }
 
 /// Where the named leaders listen, those that the metadata lists.

@@ -1,6 +1,7 @@
 //! Fetch sessions (KIP-227): a broker remembers what a client fetches, so that requests and answers name only what changed.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indexmap::IndexMap;
@@ -13,12 +14,31 @@ const SLOTS: usize = 1000;
 /// `min.incremental.fetch.session.eviction.ms`: a session that was idle for longer may be given up for a new one.
 const EVICTION_MS: i64 = 120_000;
 
-/// A topic as the client named it: by name, or by id (Fetch v13 and later). With an id, `name` is what the id stood for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// A topic as the client named it: by name, or by id (Fetch v13 and later). With an id, `name` is what the id stood for,
+/// and says nothing of which topic it is.
+#[derive(Debug, Clone)]
 pub(crate) struct TopicKey {
     pub(crate) name: String,
     /// Nil when fetched by name.
     pub(crate) id: Uuid,
+}
+
+impl PartialEq for TopicKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && (!self.id.is_nil() || self.name == other.name)
+    }
+}
+
+impl Eq for TopicKey {}
+
+impl Hash for TopicKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if self.id.is_nil() {
+            self.name.hash(state);
+        } else {
+            self.id.hash(state);
+        }
+    }
 }
 
 /// One partition as a client wants it.
@@ -41,8 +61,6 @@ struct Session {
     epoch: i32,
     by_id: bool,
     used_ms: i64,
-    /// Where the next round begins, so that no partition starves.
-    begin: usize,
     partitions: WantedPartitions,
     /// A request is being answered.
     busy: bool,
@@ -56,7 +74,6 @@ pub(crate) struct Round {
     /// Only changes are answered.
     pub(crate) incremental: bool,
     pub(crate) partitions: WantedPartitions,
-    pub(crate) begin: usize,
 }
 
 /// All sessions of a cluster's brokers.
@@ -102,7 +119,6 @@ impl Sessions {
                 session_id,
                 incremental: false,
                 partitions: asked.partitions,
-                begin: 0,
             });
         }
         let session = sessions
@@ -116,35 +132,43 @@ impl Sessions {
         if session.by_id != asked.by_id {
             return Err(ResponseError::FetchSessionTopicIdError);
         }
+        let mut keys = session.partitions.keys().chain(asked.partitions.keys());
+        if keys.all(|key| asked.forgotten.contains(key)) {
+            // A session of nothing ends, and the request is answered without one.
+            sessions.remove(&asked.session_id);
+            return Ok(Round {
+                session_id: 0,
+                incremental: false,
+                partitions: asked.partitions,
+            });
+        }
         session.epoch = if asked.epoch == i32::MAX {
             1
         } else {
             asked.epoch + 1
         };
         session.used_ms = asked.now_ms;
-        for key in &asked.forgotten {
-            session.partitions.shift_remove(key);
-        }
         for (key, mut wanted) in asked.partitions {
             if let Some(known) = session.partitions.get(&key) {
                 wanted.told = known.told;
             }
             session.partitions.insert(key, wanted);
         }
+        for key in &asked.forgotten {
+            session.partitions.shift_remove(key);
+        }
         session.busy = true;
         Ok(Round {
             session_id: asked.session_id,
             incremental: true,
-            begin: session.begin.min(session.partitions.len()),
             partitions: std::mem::take(&mut session.partitions),
         })
     }
 
-    /// Gives the partitions back, with what the client was told and where the next round begins.
-    pub(crate) fn end(&self, session_id: i32, partitions: WantedPartitions, begin: usize) {
+    /// Gives the partitions back, with what the client was told and in the order of the next round.
+    pub(crate) fn end(&self, session_id: i32, partitions: WantedPartitions) {
         if let Some(session) = self.lock().get_mut(&session_id) {
             session.partitions = partitions;
-            session.begin = begin;
             session.busy = false;
         }
     }
@@ -168,9 +192,6 @@ impl Sessions {
 
 /// A new session's id, or 0 if there is no room for one.
 fn open(sessions: &mut HashMap<i32, Session>, asked: &Asked) -> i32 {
-    if asked.partitions.is_empty() {
-        return 0;
-    }
     let of_broker = sessions
         .iter()
         .filter(|(_, session)| session.node_id == asked.node_id);
@@ -193,7 +214,6 @@ fn open(sessions: &mut HashMap<i32, Session>, asked: &Asked) -> i32 {
         epoch: 1,
         by_id: asked.by_id,
         used_ms: asked.now_ms,
-        begin: 0,
         partitions: WantedPartitions::new(),
         busy: true,
     };

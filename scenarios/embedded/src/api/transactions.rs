@@ -14,7 +14,7 @@ use crate::server::Incoming;
 
 pub(super) use add::{add_offsets_to_txn, add_partitions_to_txn};
 pub(super) use admission::admit_offsets;
-pub(super) use admission::{Denied, Refusal, admit};
+pub(super) use admission::{Admission, Denied, Refusal, admit, check_transactional};
 pub(super) use describe::{describe_producers, describe_transactions, list_transactions};
 pub(super) use markers::write_txn_markers;
 pub(super) use own::{end_txn, init_producer_id};

@@ -7,8 +7,8 @@ use kafka_protocol::error::ResponseError;
 use super::assemble::{End, marker, put};
 use super::producers::Judged;
 use super::segment::{Roll, Segment};
-use super::validate::{attributes, one_batch, validate};
-use super::{Append, Appended, Inspected, Log, Refused, Scope};
+use super::validate::{attributes, next_batch, one_batch, validate};
+use super::{Append, Appended, Inspected, Log, LogSettings, Refused, Scope};
 
 /// Topics that only brokers write (row 27).
 const INTERNAL_TOPICS: [&str; 3] = [
@@ -18,8 +18,21 @@ const INTERNAL_TOPICS: [&str; 3] = [
 ];
 
 impl Log {
-    /// What stands at the front of a records field, before any rule is applied: ask it for every
-    /// partition of a request before the first append.
+    /// Whether a records field begins with a transactional batch: ask it for every partition of a request before
+    /// anything else.
+    ///
+    /// # Errors
+    /// With [`Scope::Request`] the whole request fails, with [`Scope::NoAnswer`] it is never answered.
+    pub(crate) fn begins_transactional(records: Option<&Bytes>) -> Result<bool, Refused> {
+        let records = records.ok_or_else(no_answer)?;
+        let Some(bytes) = next_batch(records, Scope::Request)? else {
+            return Ok(false);
+        };
+        let batch = records.get(..bytes).unwrap_or_default();
+        Ok(batch.get(field::MAGIC) == Some(&2) && front(batch).transactional)
+    }
+
+    /// What stands at the front of a records field that passes the checks that precede the log's own.
     ///
     /// # Errors
     /// With [`Scope::Request`] the whole request fails, with [`Scope::NoAnswer`] it is never
@@ -36,14 +49,31 @@ impl Log {
     pub(crate) fn append(&mut self, append: &Append<'_>) -> Result<Appended, Refused> {
         let records = append.records.as_ref().ok_or_else(no_answer)?;
         let batch = one_batch(records, append.version)?;
-        self.check_transaction(&front(&batch), append)?;
+        let log_start_offset = self.start_offset;
+        self.append_one(&batch, append).map_err(|refused| {
+            let tells_nothing = matches!(
+                refused.error,
+                ResponseError::CorruptMessage
+                    | ResponseError::MessageTooLarge
+                    | ResponseError::RecordListTooLarge
+                    | ResponseError::InvalidTopicException
+            );
+            Refused {
+                log_start_offset: if tells_nothing { -1 } else { log_start_offset },
+                ..refused
+            }
+        })
+    }
+
+    fn append_one(&mut self, batch: &Bytes, append: &Append<'_>) -> Result<Appended, Refused> {
+        self.check_transaction(&front(batch), append)?;
         if !append.internal_client && INTERNAL_TOPICS.contains(&append.topic) {
             return Err(Refused::bare(ResponseError::InvalidTopicException)); // row 27
         }
-        let bytes = validate(&batch, self.end_offset, append)?;
+        let bytes = validate(batch, self.end_offset, append)?;
         let header = BatchHeader::parse(&bytes);
         let header = header.map_err(|_| Refused::bare(ResponseError::UnknownServerError))?;
-        self.roll = Roll::new(append.settings);
+        self.configure(append.settings);
         self.roll_for(&header, append.now_ms); // a broker does this before it looks at the producer
         if header.producer_id() >= 0 {
             let judged = self.producers.judge(&header);
@@ -71,6 +101,18 @@ impl Log {
         self.store(header, bytes, append.leader_epoch, append.now_ms);
         self.producers.appended(&header);
         Ok(appended)
+    }
+
+    /// The topic's configuration as it is now: call it before [`Self::append_marker`].
+    pub(crate) fn configure(&mut self, settings: &LogSettings) {
+        self.roll = Roll::new(settings);
+        self.log_append_time = settings.log_append_time;
+    }
+
+    /// The coordinator is being asked about a batch that continues no open transaction: its sequence is remembered
+    /// whatever the answer is.
+    pub(crate) fn start_verification(&mut self, batch: &Inspected, version: i16, now_ms: i64) {
+        self.producers.verify(batch, version, now_ms);
     }
 
     /// Row 16: a transactional batch continues an open transaction of this log, or the coordinator
@@ -118,7 +160,8 @@ impl Log {
             coordinator_epoch,
         };
         let offset = self.end_offset;
-        let bytes = marker(&end, offset, leader_epoch, now_ms).unwrap_or_default();
+        let bytes = marker(&end, offset, leader_epoch, now_ms, self.log_append_time);
+        let bytes = bytes.unwrap_or_default();
         let Ok(header) = BatchHeader::parse(&bytes) else {
             return -1; // the offsets are used up
         };

@@ -80,7 +80,19 @@ pub(super) struct End {
 }
 
 /// A transaction marker at `base_offset`: one control record, attributes 0x30, no sequence.
-pub(super) fn marker(end: &End, base_offset: i64, leader_epoch: i32, now_ms: i64) -> Option<Bytes> {
+/// With `log_append_time` as the topic's timestamp type, its bit is set here too.
+pub(super) fn marker(
+    end: &End,
+    base_offset: i64,
+    leader_epoch: i32,
+    now_ms: i64,
+    log_append_time: bool,
+) -> Option<Bytes> {
+    let time_bit = if log_append_time {
+        attribute::LOG_APPEND_TIME
+    } else {
+        0
+    };
     let mut fields = Vec::with_capacity(14);
     fields.put_u8(4 << 1); // key: version, type
     fields.put_i16(0);
@@ -94,7 +106,7 @@ pub(super) fn marker(end: &End, base_offset: i64, leader_epoch: i32, now_ms: i64
     let front = Front {
         base_offset,
         leader_epoch,
-        attributes: attribute::TRANSACTIONAL | attribute::CONTROL,
+        attributes: attribute::TRANSACTIONAL | attribute::CONTROL | time_bit,
         last_offset_delta: 0,
         base_timestamp_ms: now_ms,
         max_timestamp_ms: now_ms,

@@ -27,6 +27,9 @@ pub(crate) struct Slice {
     /// Under [`Isolation::Committed`], (producer id, first offset) of every aborted transaction that
     /// reaches into the range, in the order of their markers, as the broker's index lists them.
     pub aborted: Vec<(i64, i64)>,
+    /// The first batch does not fit, although there is room for some bytes: no records, and a broker leaves
+    /// out the list of aborted transactions as well.
+    pub first_is_cut: bool,
 }
 
 /// Why nothing can be read.
@@ -66,11 +69,20 @@ impl Log {
         let (Some(first), Some(last)) = (batches.first(), batches.last()) else {
             return Ok(Slice::default());
         };
-        if first.bytes.len() > max_bytes && !min_one {
-            return Ok(Slice::default());
+        let fits = min_one || first.bytes.len() <= max_bytes;
+        if !fits && max_bytes > 0 {
+            return Ok(Slice {
+                first_is_cut: true,
+                ..Slice::default()
+            });
         }
         let there = last.position + last.bytes.len() as u64 - first.position;
-        let bytes = max_bytes.max(first.bytes.len());
+        // Without any room no batch is asked for, but the range is looked at.
+        let bytes = if fits {
+            max_bytes.max(first.bytes.len())
+        } else {
+            0
+        };
         let bytes = bytes.min(usize::try_from(there).unwrap_or(usize::MAX));
         let aborted = match isolation {
             Isolation::Committed => {
@@ -88,6 +100,7 @@ impl Log {
         Ok(Slice {
             records: joined(batches, bytes),
             aborted,
+            first_is_cut: false,
         })
     }
 

@@ -22,32 +22,43 @@ const ZSTD_VERSION_MIN: i16 = 7;
 /// The one batch of a records field, without trailing bytes.
 ///
 /// # Errors
-/// Rows 1, 2 and 23, and bytes that are no batch: those fail the whole request.
+/// Rows 1, 2 and 23, and bytes that are no batch. A codec that does not exist fails the whole request where a
+/// broker has to know whether it is zstd.
 pub(super) fn one_batch(records: &Bytes, version: i16) -> Result<Bytes, Refused> {
-    let Some(bytes) = next_batch(records)? else {
+    let Some(bytes) = next_batch(records, Scope::Partition)? else {
         return Err(Refused::bare(ResponseError::InvalidRecord));
     };
     let batch = records.slice(..bytes);
     if batch.get(field::MAGIC) != Some(&2) {
         return Err(Refused::bare(ResponseError::InvalidRecord));
     }
-    if attributes(&batch) & attribute::CODEC_MASK == Codec::Zstd.attributes()
-        && version < ZSTD_VERSION_MIN
-    {
-        return Err(Refused::bare(ResponseError::UnsupportedCompressionType));
+    if version < ZSTD_VERSION_MIN {
+        match Codec::from_attributes(attributes(&batch)) {
+            Ok(Codec::Zstd) => {
+                return Err(Refused::bare(ResponseError::UnsupportedCompressionType));
+            }
+            Ok(_) => {}
+            Err(_) => {
+                return Err(Refused {
+                    scope: Scope::Request,
+                    ..Refused::bare(ResponseError::UnknownServerError)
+                });
+            }
+        }
     }
-    if next_batch(records.get(bytes..).unwrap_or_default())?.is_some() {
+    let rest = records.get(bytes..).unwrap_or_default();
+    if next_batch(rest, Scope::Partition)?.is_some() {
         return Err(Refused::bare(ResponseError::InvalidRecord));
     }
     Ok(batch)
 }
 
 /// Size of the batch at the front of `bytes`, `None` if it is cut off, by Java's
-/// `ByteBufferLogInputStream`.
-fn next_batch(bytes: &[u8]) -> Result<Option<usize>, Refused> {
+/// `ByteBufferLogInputStream`. Only an answer to the whole request repeats the exception's text.
+pub(super) fn next_batch(bytes: &[u8], scope: Scope) -> Result<Option<usize>, Refused> {
     let corrupt = |message| Refused {
-        message: Some(message),
-        scope: Scope::Request,
+        message: Some(message).filter(|_| scope == Scope::Request),
+        scope,
         ..Refused::bare(ResponseError::CorruptMessage)
     };
     let Some(length) = bytes

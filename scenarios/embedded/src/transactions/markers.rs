@@ -5,7 +5,7 @@ use kafka_protocol::error::ResponseError;
 use super::{Producer, TopicPartition};
 use crate::api::coordinators::OFFSETS_TOPIC;
 use crate::cluster::Shared;
-use crate::state::Partition;
+use crate::state::{Partition, Topic};
 
 /// Writes a marker if that can be done now; also true if there is nothing left to write to. False: try again later.
 pub(super) fn written(
@@ -17,18 +17,18 @@ pub(super) fn written(
 ) -> bool {
     let found = {
         let state = shared.state();
-        state.partition(topic, *index).map(|(_, partition)| {
+        state.partition(topic, *index).map(|(topic, partition)| {
             let leader = partition.lock().leadership.leader;
-            (partition, state.is_up(leader))
+            (topic, partition, state.is_up(leader))
         })
     };
     match found {
-        Ok((_, false)) => false,
-        Ok((partition, true)) => {
+        Ok((_, _, false)) => false,
+        Ok((topic, partition, true)) => {
             // A refusal means that a later epoch has been there: nothing of this transaction can follow.
             write(
                 shared,
-                topic,
+                &topic,
                 &partition,
                 producer,
                 commit,
@@ -48,7 +48,7 @@ pub(super) fn written(
 /// INVALID_PRODUCER_EPOCH (47) or TRANSACTION_COORDINATOR_FENCED (52) if the partition knows a later epoch.
 pub(crate) fn write(
     shared: &Shared,
-    topic: &str,
+    topic: &Topic,
     partition: &Partition,
     producer: Producer,
     commit: bool,
@@ -58,6 +58,7 @@ pub(crate) fn write(
         let mut inner = partition.lock();
         let leader_epoch = inner.leadership.epoch;
         let now_ms = shared.clock.now_ms();
+        inner.log.configure(&topic.settings);
         let offset = inner.log.append_marker(
             producer.id,
             producer.epoch,
@@ -77,7 +78,7 @@ pub(crate) fn write(
             });
         }
     }
-    if topic == OFFSETS_TOPIC {
+    if topic.name == OFFSETS_TOPIC {
         shared.groups.complete_transaction(producer.id, commit);
     }
     partition.wake();

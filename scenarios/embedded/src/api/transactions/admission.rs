@@ -3,10 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::ProduceRequest;
+use kafka_protocol::messages::{ProduceRequest, TransactionalId};
 
 use crate::api::coordinators::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, coordinator_of};
-use crate::api::produce;
+use crate::api::produce::Batch;
 use crate::log::{Log, Scope};
 use crate::security::{Operation, Resource};
 use crate::server::Incoming;
@@ -26,8 +26,8 @@ const OFFSETS_KNOW_ABORTABLE: i16 = 4;
 
 /// Why nothing of a Produce request is written.
 pub(crate) enum Refusal {
-    /// Every partition is answered with it.
-    All(ResponseError),
+    /// Every partition is answered with it, and from version 8 on with a reason.
+    All(ResponseError, Option<String>),
     /// It is never answered.
     NoAnswer,
 }
@@ -39,77 +39,86 @@ pub(crate) struct Denied {
     pub(crate) message: Option<String>,
 }
 
-/// The coordinator's word on each partition that had to be asked about, by position in the request (topic, partition).
-pub(crate) type Admission = HashMap<(usize, usize), Result<(), Denied>>;
+/// The coordinator's word on each batch that it had to be asked about, by the batch's number.
+pub(crate) type Admission = HashMap<usize, Result<(), Denied>>;
+
+/// A request with a transactional batch anywhere needs a transactional id that its sender may use.
+///
+/// # Errors
+/// [`Refusal`], before any partition is looked at.
+pub(crate) fn check_transactional(
+    incoming: &Incoming,
+    request: &ProduceRequest,
+) -> Result<(), Refusal> {
+    let mut transactional = false;
+    let partitions = request.topic_data.iter().flat_map(|t| &t.partition_data);
+    for partition in partitions {
+        match Log::begins_transactional(partition.records.as_ref()) {
+            Ok(found) => transactional |= found,
+            Err(refused) if refused.scope == Scope::NoAnswer => return Err(Refusal::NoAnswer),
+            Err(refused) => return Err(Refusal::All(refused.error, refused.message)),
+        }
+    }
+    let id = request.transactional_id.as_ref();
+    let may = |id: &TransactionalId| incoming.may(Operation::Write, Resource::TransactionalId(id));
+    if transactional && !id.is_some_and(may) {
+        let error = ResponseError::TransactionalIdAuthorizationFailed;
+        return Err(Refusal::All(error, None));
+    }
+    Ok(())
+}
 
 /// Asks the coordinator about the transactional batches of a request, those aside that continue a transaction in their log.
 ///
 /// # Errors
-/// [`Refusal`], before any partition is looked at.
-pub(crate) fn admit(incoming: &Incoming, request: &ProduceRequest) -> Result<Admission, Refusal> {
-    let mut batches = Vec::new();
-    let mut transactional = false;
-    for (topic, data) in request.topic_data.iter().enumerate() {
-        for (row, partition) in data.partition_data.iter().enumerate() {
-            match Log::inspect(partition.records.as_ref(), incoming.version) {
-                Ok(batch) => {
-                    transactional |= batch.transactional;
-                    // Without a producer id nobody is asked (docs/spec/batches.md 1, row 13).
-                    if batch.transactional && batch.producer_id >= 0 {
-                        let (id, epoch) = (batch.producer_id, batch.producer_epoch);
-                        batches.push(((topic, row), Producer { id, epoch }));
-                    }
-                }
-                Err(refused) => match refused.scope {
-                    Scope::NoAnswer => return Err(Refusal::NoAnswer),
-                    Scope::Request => return Err(Refusal::All(refused.error)),
-                    Scope::Partition => {} // the log will say it
-                },
-            }
-        }
-    }
-    if !transactional {
-        return Ok(Admission::new());
-    }
-    let id = request.transactional_id.as_deref();
-    let may = |id: &&str| incoming.may(Operation::Write, Resource::TransactionalId(id));
-    let Some(id) = id.map(|id| id.as_str()).filter(may) else {
-        return Err(Refusal::All(
-            ResponseError::TransactionalIdAuthorizationFailed,
-        ));
+/// [`Refusal`], before any log is written.
+pub(crate) fn admit<'a>(
+    incoming: &Incoming,
+    transactional_id: Option<&str>,
+    batches: impl Iterator<Item = (usize, &'a Batch)>,
+) -> Result<Admission, Refusal> {
+    // Without a producer id nobody is asked (docs/spec/batches.md 1, row 13).
+    let asks = |batch: &Batch| batch.front.transactional && batch.front.producer_id >= 0;
+    let batches: Vec<_> = batches.filter(|(_, batch)| asks(batch)).collect();
+    let producer = |batch: &Batch| Producer {
+        id: batch.front.producer_id,
+        epoch: batch.front.producer_epoch,
     };
-    let Some((_, producer)) = batches.first().copied() else {
+    let (Some((_, first)), Some(id)) = (batches.first(), transactional_id) else {
         return Ok(Admission::new());
     };
-    if batches.iter().any(|(_, other)| *other != producer) {
-        return Err(Refusal::All(ResponseError::InvalidProducerIdMapping));
-    }
-    let positions = batches.into_iter().map(|(position, _)| position);
     let owner = Owner {
         transactional_id: id,
-        producer,
+        producer: producer(first),
     };
-    Ok(ask(incoming, request, owner, positions))
+    if batches
+        .iter()
+        .any(|(_, batch)| producer(batch) != owner.producer)
+    {
+        let message = "Transactional records contained more than one producer ID";
+        let error = ResponseError::InvalidProducerIdMapping;
+        return Err(Refusal::All(error, Some(message.to_owned())));
+    }
+    Ok(ask(incoming, owner, &batches))
 }
 
-fn ask(
-    incoming: &Incoming,
-    request: &ProduceRequest,
-    owner: Owner<'_>,
-    positions: impl Iterator<Item = (usize, usize)>,
-) -> Admission {
+fn ask(incoming: &Incoming, owner: Owner<'_>, batches: &[(usize, &Batch)]) -> Admission {
     let shared = &incoming.shared;
-    let open: Vec<((usize, usize), TopicPartition)> = positions
-        .filter_map(|position| {
-            let data = request.topic_data.get(position.0)?;
-            let index = data.partition_data.get(position.1)?.index;
-            // What is missing, forbidden or elsewhere is not added; its own error follows.
-            let topic = produce::find(incoming, data).ok()?;
-            let inner = topic.partition(index)?.lock();
+    let now_ms = shared.clock.now_ms();
+    let open: Vec<(usize, TopicPartition)> = batches
+        .iter()
+        .filter_map(|(position, batch)| {
+            let index = batch.data.index;
+            // What is elsewhere is not added; its own error follows.
+            let mut inner = batch.topic.partition(index)?.lock();
             let Producer { id, epoch } = owner.producer;
             let ask = inner.leadership.leader == incoming.node_id
                 && !inner.log.has_open_transaction(id, epoch);
-            ask.then(|| (position, (topic.name.clone(), index)))
+            if ask {
+                let log = &mut inner.log;
+                log.start_verification(&batch.front, incoming.version, now_ms);
+            }
+            ask.then(|| (*position, (batch.topic.name.clone(), index)))
         })
         .collect();
     if !shared.transactions.limits().verification && incoming.version < PRODUCE_ADDS {

@@ -32,9 +32,9 @@ pub(crate) async fn describe_producers(
                 .with_error_message(None);
             match producers(incoming, &topic.name, *index) {
                 Ok(views) => row.with_active_producers(views.iter().map(producer_row).collect()),
-                Err(error) => row
+                Err((error, message)) => row
                     .with_error_code(error.code())
-                    .with_error_message(Some(StrBytes::from_string(error.to_string()))),
+                    .with_error_message(message.map(StrBytes::from_static_str)),
             }
         });
         TopicResponse::default()
@@ -44,18 +44,28 @@ pub(crate) async fn describe_producers(
     Ok(DescribeProducersResponse::default().with_topics(topics.collect()))
 }
 
+/// What concerns the topic comes with a text, what concerns the partition without.
 fn producers(
     incoming: &Incoming,
     topic: &str,
     index: i32,
-) -> Result<Vec<ProducerView>, ResponseError> {
+) -> Result<Vec<ProducerView>, (ResponseError, Option<&'static str>)> {
     if !incoming.may(Operation::Read, Resource::Topic(topic)) {
-        return Err(ResponseError::TopicAuthorizationFailed);
+        let message = "Topic authorization failed.";
+        return Err((ResponseError::TopicAuthorizationFailed, Some(message)));
     }
-    let (_, partition) = incoming.shared.state().partition(topic, index)?;
+    let partition = {
+        let state = incoming.shared.state();
+        if state.topic(topic).is_none() {
+            let message = "This server does not host this topic-partition.";
+            return Err((ResponseError::UnknownTopicOrPartition, Some(message)));
+        }
+        let found = state.partition(topic, index);
+        found.map_err(|error| (error, None))?.1
+    };
     let inner = partition.lock();
     if inner.leadership.leader != incoming.node_id {
-        return Err(ResponseError::NotLeaderOrFollower);
+        return Err((ResponseError::NotLeaderOrFollower, None));
     }
     Ok(inner.log.producers())
 }

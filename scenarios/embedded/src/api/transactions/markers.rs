@@ -48,7 +48,7 @@ fn write(
     index: i32,
 ) -> Result<(), ResponseError> {
     let shared = &incoming.shared;
-    let (_, partition) = shared.state().partition(topic, index)?;
+    let (topic, partition) = shared.state().partition(topic, index)?;
     if partition.lock().leadership.leader != incoming.node_id {
         return Err(ResponseError::NotLeaderOrFollower);
     }
@@ -57,5 +57,5 @@ fn write(
         epoch: marker.producer_epoch,
     };
     let (commit, coordinator) = (marker.transaction_result, marker.coordinator_epoch);
-    write_marker(shared, topic, &partition, producer, commit, coordinator)
+    write_marker(shared, &topic, &partition, producer, commit, coordinator)
 }
