@@ -30,6 +30,8 @@ pub(crate) struct Difference {
     seed: u64,
     /// Number of the operation, from 0; that of the last + 1 means the contents afterwards.
     pub(crate) at: usize,
+    /// Number of the first of `operations`.
+    first: usize,
     operations: Vec<Step>,
     names: [&'static str; 2],
     answers: [String; 2],
@@ -68,6 +70,7 @@ pub(crate) fn compare(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Option<Di
     Some(Difference {
         seed,
         at,
+        first: 0,
         operations,
         names: sides.each_ref().map(|side| side.name),
         answers,
@@ -104,6 +107,15 @@ pub(crate) fn shrink(sides: &[Side; 2], mut found: Difference) -> Difference {
     found
 }
 
+impl Difference {
+    /// Shows the operation that differs without those before it.
+    pub(crate) fn as_found(mut self) -> Self {
+        self.first = self.at.min(self.operations.len());
+        self.operations.drain(..self.first);
+        self
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -111,10 +123,10 @@ impl fmt::Display for Difference {
             "seed {}: {} and {} differ at operation {}",
             self.seed, self.names[0], self.names[1], self.at
         )?;
-        for (number, operation) in self.operations.iter().enumerate() {
+        for (number, operation) in (self.first..).zip(&self.operations) {
             writeln!(f, "{number:>4} {operation:?}")?;
         }
-        if self.at >= self.operations.len() {
+        if self.at >= self.first + self.operations.len() {
             writeln!(f, "{:>4} what is there afterwards", self.at)?;
         }
         let [left, right] = self

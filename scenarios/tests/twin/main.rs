@@ -7,7 +7,9 @@
 //! nature. Two real clusters prove that nothing else differs by nature.
 //!
 //! `TWIN_SEEDS=7..9` chooses seeds; a failing seed is made shorter and shown with both answers. With
-//! `TWIN_SHOW=1` all answers of the first cluster are printed.
+//! `TWIN_SHOW=1` all answers of the first cluster are printed. `TWIN_ALL=1` goes on behind a seed that
+//! fails and shows the first difference of each as it was found. `TWIN_SKIP=Fetch,Metadata` leaves these
+//! operations out of the lists.
 
 #![expect(
     clippy::expect_used,
@@ -67,10 +69,19 @@ fn seeds() -> Range<u64> {
 }
 
 fn must_agree(sides: &[Side; 2]) {
+    let all = env::var_os("TWIN_ALL").is_some();
+    let skip = env::var("TWIN_SKIP").unwrap_or_default();
+    let skip: Vec<&str> = skip.split(',').collect();
+    let mut different = Vec::new();
     for seed in seeds() {
         let start = Instant::now();
-        let steps = list::list(seed);
+        let steps = list::list(seed, &skip);
         if let Some(difference) = compare(sides, seed, &steps) {
+            if all {
+                eprintln!("{}", difference.as_found());
+                different.push(seed);
+                continue;
+            }
             eprintln!(
                 "seed {seed} differs at operation {}; making it shorter",
                 difference.at
@@ -83,6 +94,7 @@ fn must_agree(sides: &[Side; 2]) {
             start.elapsed()
         );
     }
+    assert!(different.is_empty(), "seeds that differ: {different:?}");
 }
 
 /// Goal: the embedded cluster answers as Kafka 4.3.1 does, and its logs end up the same.
@@ -115,7 +127,7 @@ fn a_broker_that_differs_is_found() {
         RealCluster::start_with("other", 1, &other),
     ]
     .map(Result::unwrap);
-    let steps = list::list(1);
+    let steps = list::list(1, &[]);
     let of = |cluster: &RealCluster| Side {
         name: "real",
         address: cluster.bootstrap(),
