@@ -1,5 +1,6 @@
 //! Running a list on two clusters, finding the first answer that differs, and making the list short.
 
+use std::collections::HashSet;
 use std::env;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::contents::{clean_up, contents};
-use crate::list::Step;
+use crate::list::{Step, name};
 use crate::world::World;
 
 /// Most time spent on making a failing list shorter.
@@ -15,7 +16,7 @@ const SHRINK_PATIENCE: Duration = Duration::from_secs(90);
 /// Lines of an answer that a report shows around those that differ.
 const CONTEXT_LINES: usize = 3;
 /// Most lines of a difference that a report shows.
-const LINES_MAX: usize = 80;
+const LINES_MAX: usize = 800;
 
 /// A cluster to be compared: what it is, and the address of one of its brokers.
 #[derive(Clone, Debug)]
@@ -37,8 +38,30 @@ pub(crate) struct Difference {
     answers: [String; 2],
 }
 
-/// Runs `steps` on both clusters at the same time.
+/// Runs `steps` on both clusters at the same time and gives the first difference of each kind of operation.
+pub(crate) fn compare_all(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Vec<Difference> {
+    let both = run_both(sides, seed, steps);
+    let mut kinds = HashSet::new();
+    let differing = (0..both[0].len()).filter(|at| both[0][*at] != both[1][*at]);
+    differing
+        .filter(|at| kinds.insert(steps.get(*at).map(name)))
+        .map(|at| Difference {
+            seed,
+            at,
+            first: 0,
+            operations: steps[..steps.len().min(at + 1)].to_vec(),
+            names: sides.each_ref().map(|side| side.name),
+            answers: both.each_ref().map(|all| all[at].clone()),
+        })
+        .collect()
+}
+
+/// [`compare_all`], but only the very first.
 pub(crate) fn compare(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Option<Difference> {
+    compare_all(sides, seed, steps).into_iter().next()
+}
+
+fn run_both(sides: &[Side; 2], seed: u64, steps: &[Step]) -> [Vec<String>; 2] {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     let run = RUNS.fetch_add(1, Ordering::Relaxed);
     let now = SystemTime::now()
@@ -46,7 +69,7 @@ pub(crate) fn compare(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Option<Di
         .unwrap_or_default();
     let start_ms = i64::try_from(now.as_millis()).unwrap_or_default();
     let prefix = format!("twin{seed}r{run:04}");
-    let [left, right] = thread::scope(|scope| {
+    let both = thread::scope(|scope| {
         sides
             .each_ref()
             .map(|side| scope.spawn(|| answers(side, &prefix, start_ms, steps)))
@@ -57,24 +80,11 @@ pub(crate) fn compare(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Option<Di
             })
     });
     if env::var_os("TWIN_SHOW").is_some() {
-        for (number, answer) in left.iter().enumerate() {
+        for (number, answer) in both[0].iter().enumerate() {
             eprintln!("{number:>4} {:?}\n{answer}", steps.get(number));
         }
     }
-    let at = left
-        .iter()
-        .zip(&right)
-        .position(|(left, right)| left != right)?;
-    let answers = [left, right].map(|mut all| all.swap_remove(at));
-    let operations = steps[..steps.len().min(at + 1)].to_vec();
-    Some(Difference {
-        seed,
-        at,
-        first: 0,
-        operations,
-        names: sides.each_ref().map(|side| side.name),
-        answers,
-    })
+    both
 }
 
 fn answers(side: &Side, prefix: &str, start_ms: i64, steps: &[Step]) -> Vec<String> {

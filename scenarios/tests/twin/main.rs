@@ -8,7 +8,7 @@
 //!
 //! `TWIN_SEEDS=7..9` chooses seeds; a failing seed is made shorter and shown with both answers. With
 //! `TWIN_SHOW=1` all answers of the first cluster are printed. `TWIN_ALL=1` goes on behind a seed that
-//! fails and shows the first difference of each as it was found. `TWIN_SKIP=Fetch,Metadata` leaves these
+//! fails and shows, as found, the first difference of each kind of operation. `TWIN_SKIP=Fetch,Metadata` leaves these
 //! operations out of the lists.
 
 #![expect(
@@ -43,7 +43,7 @@ use std::time::Instant;
 
 use scenarios::{Cluster, Kind, RealCluster};
 
-use crate::compare::{Side, compare, shrink};
+use crate::compare::{Side, compare, compare_all, shrink};
 
 /// Seeds of a run without `TWIN_SEEDS`.
 const SEEDS: Range<u64> = 1..6;
@@ -76,12 +76,17 @@ fn must_agree(sides: &[Side; 2]) {
     for seed in seeds() {
         let start = Instant::now();
         let steps = list::list(seed, &skip);
-        if let Some(difference) = compare(sides, seed, &steps) {
-            if all {
-                eprintln!("{}", difference.as_found());
+        if all {
+            let found = compare_all(sides, seed, &steps);
+            if !found.is_empty() {
                 different.push(seed);
-                continue;
             }
+            for difference in found {
+                eprintln!("{}", difference.as_found());
+            }
+            continue;
+        }
+        if let Some(difference) = compare(sides, seed, &steps) {
             eprintln!(
                 "seed {seed} differs at operation {}; making it shorter",
                 difference.at

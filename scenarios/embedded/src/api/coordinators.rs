@@ -88,9 +88,11 @@ pub(crate) async fn find_coordinator(
 ) -> Result<FindCoordinatorResponse, Closed> {
     if incoming.version < MANY_KEYS {
         let row = find(incoming, request.key_type, request.key);
+        // A broker names the error here, and calls no error one.
+        let message = row.error_message.or(Some(StrBytes::from_static_str("NONE")));
         return Ok(FindCoordinatorResponse::default()
             .with_error_code(row.error_code)
-            .with_error_message(row.error_message)
+            .with_error_message(message)
             .with_node_id(row.node_id)
             .with_host(row.host)
             .with_port(row.port));

@@ -35,7 +35,7 @@ pub(crate) type Image = BTreeMap<String, (Uuid, i32)>;
 const COMMIT_WITH_EPOCH: i16 = 9;
 
 /// A KIP-848 consumer group.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Consumers {
     epoch: i32,
     /// The group epoch that `target` was made for.
@@ -46,6 +46,20 @@ pub(crate) struct Consumers {
     target: BTreeMap<StrBytes, Assignment>,
     /// The subscribed topics as they were when the group epoch was last judged.
     seen: Image,
+}
+
+impl Default for Consumers {
+    /// No members, in epoch 1 with nothing assigned: the first member brings epoch 2, as on 4.3.1.
+    fn default() -> Self {
+        Self {
+            epoch: 1,
+            assignment_epoch: 1,
+            members: IndexMap::new(),
+            statics: IndexMap::new(),
+            target: BTreeMap::new(),
+            seen: Image::new(),
+        }
+    }
 }
 
 impl Consumers {

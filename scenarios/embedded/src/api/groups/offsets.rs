@@ -26,6 +26,9 @@ use crate::security::{Operation, Resource};
 use crate::server::{Closed, Incoming};
 use crate::transactions::{Owner, Producer};
 
+/// First version of OffsetCommit that says GROUP_ID_NOT_FOUND; before, the generation is just illegal.
+const COMMIT_NOT_FOUND: i16 = 9;
+
 /// First version of OffsetCommit that names topics by id.
 const BY_ID: i16 = 10;
 
@@ -210,7 +213,10 @@ fn commit(
     let work = |table: &mut Table, at: &At<'_>| {
         if !table.contains_key(&**group_id) {
             if who.epoch >= 0 {
-                return Err(ResponseError::IllegalGeneration);
+                return Err(match who.version {
+                    COMMIT_NOT_FOUND.. if !who.transactional => ResponseError::GroupIdNotFound,
+                    _ => ResponseError::IllegalGeneration,
+                });
             }
             table.insert(group_id.0.clone(), Default::default());
         }
