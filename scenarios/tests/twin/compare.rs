@@ -16,7 +16,7 @@ const SHRINK_PATIENCE: Duration = Duration::from_secs(90);
 /// Lines of an answer that a report shows around those that differ.
 const CONTEXT_LINES: usize = 3;
 /// Most lines of a difference that a report shows.
-const LINES_MAX: usize = 800;
+const LINES_MAX: usize = 80;
 
 /// A cluster to be compared: what it is, and the address of one of its brokers.
 #[derive(Clone, Debug)]

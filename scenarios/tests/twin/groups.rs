@@ -274,8 +274,10 @@ impl Operation for LeaveGroup {
             && answer.error_code == 0
             && answer.members.iter().all(|m| m.error_code == 0)
         {
-            world.members[slot].busy = false;
-            world.members[slot].instance = None;
+            let member = &mut world.members[slot];
+            member.modern.remove(&member.member_id);
+            member.busy = !member.modern.is_empty();
+            member.instance = None;
         }
         text
     }

@@ -17,6 +17,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
+use super::INVALID_REQUEST_WORDS;
 use super::topics::{self, name_problem};
 use crate::config::alter::{Change, Operation as ConfigOperation, Refusal, check_changes};
 use crate::config::{Described, Entries};
@@ -108,9 +109,7 @@ fn described(
         kind,
         TOPIC | BROKER | BROKER_LOGGER | CLIENT_METRICS | GROUP
     ) {
-        return invalid_request(
-            "This most likely occurs because of a request being malformed by the client library or the message was sent to an incompatible broker. See the broker logs for more details.",
-        );
+        return invalid_request(INVALID_REQUEST_WORDS);
     }
     authorize(incoming, Operation::DescribeConfigs, kind, name)?;
     let configs = &state.configs;
@@ -369,14 +368,8 @@ fn apply(
     let (kind, name, changes) = (order.kind, &*order.name, &order.changes);
     match kind {
         TOPIC => {
-            if name.is_empty() {
-                return invalid_request("Default topic resources are not allowed.");
-            }
-            if let Some(problem) = name_problem(name) {
-                return Err((ResponseError::InvalidTopicException, problem));
-            }
             let own = own_entries(state, kind, name);
-            let configs = state.configs.alter_topic(&own, changes)?;
+            let configs = state.configs.alter_topic(name, &own, changes)?;
             let Some(topic) = state.topic(name) else {
                 let message = format!("The topic '{name}' does not exist.");
                 return Err((ResponseError::UnknownTopicOrPartition, message));

@@ -117,6 +117,33 @@ impl Consumers {
         self.epoch = self.epoch.saturating_add(1);
     }
 
+    /// LeaveGroup, by which tools remove members: each by its id or, if that is empty, by its instance id; one result each.
+    pub(crate) fn take_out(
+        &mut self,
+        leaving: &[(StrBytes, Option<StrBytes>)],
+    ) -> Vec<Result<(), ResponseError>> {
+        let rows = leaving.iter();
+        rows.map(|(id, instance_id)| {
+            let unknown = ResponseError::UnknownMemberId;
+            let id = match instance_id {
+                None => id.clone(),
+                Some(instance_id) => {
+                    let known = self.statics.get(instance_id).ok_or(unknown)?;
+                    if !id.is_empty() && id != known {
+                        return Err(ResponseError::FencedInstanceId);
+                    }
+                    known.clone()
+                }
+            };
+            if !self.members.contains_key(&id) {
+                return Err(unknown);
+            }
+            self.remove(&id);
+            Ok(())
+        })
+        .collect()
+    }
+
     /// Judges an offset commit (`ConsumerGroup.validateOffsetCommit`).
     pub(crate) fn may_commit(&self, who: &Committer<'_>) -> Result<(), ResponseError> {
         let nobody = who.epoch < 0 && who.member_id.is_empty() && who.instance_id.is_none();
