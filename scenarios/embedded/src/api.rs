@@ -19,6 +19,8 @@ mod transactions;
 mod users;
 mod versions;
 
+pub(crate) use topics::name_problem;
+
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::ApiKey;
@@ -107,6 +109,9 @@ offer! {
     DescribeClientQuotas 0..=1 DescribeClientQuotasRequest => quotas::describe_client_quotas;
     AlterClientQuotas 0..=1 AlterClientQuotasRequest => quotas::alter_client_quotas;
 }
+
+/// Kafka's words for INVALID_REQUEST, where a broker has none of its own.
+const INVALID_REQUEST_WORDS: &str = "This most likely occurs because of a request being malformed by the client library or the message was sent to an incompatible broker. See the broker logs for more details.";
 
 /// Produce 0 to 2 are only advertised, for old clients' sake; a request of these closes the connection.
 const PRODUCE_MIN: i16 = 3;

@@ -261,10 +261,16 @@ impl Drop for EmbeddedCluster {
     }
 }
 
-/// A random id as Kafka writes ids: 16 bytes in URL-safe base64 without padding.
-fn random_id() -> String {
+/// A random id as Kafka writes ids: 16 bytes in URL-safe base64 without padding, and without a dash in front.
+pub(crate) fn random_id() -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let number = Uuid::new_v4().as_u128();
+    const DASH: u128 = 62;
+    let number = loop {
+        let number = Uuid::new_v4().as_u128();
+        if number >> 122 != DASH {
+            break number;
+        }
+    };
     // 128 bits are 21 digits of 6 bits and one of 2.
     let digits = (0..22).map(|index| {
         let shift = 122_i32 - 6 * index;

@@ -9,6 +9,9 @@
 //! - a group with members keeps its kind: Kafka would let classic and KIP-848 members meet in one group (online migration);
 //! - a regular expression is resolved with each heartbeat of its member, not in the background;
 //! - share groups and streams groups are not offered.
+//!
+//! Of APIs: AlterReplicaLogDirs (there are no directories), delegation tokens, UpdateFeatures and UnregisterBroker are not offered;
+//! DescribeLogDirs ends at version 4 and WriteTxnMarkers at 1, which is what the protocol library knows.
 
 mod api;
 mod brokers;
