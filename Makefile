@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SECONDS_TO_RUN ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test check bench kafka demo
+.PHONY: help setup build test check bench fuzz kafka demo
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -28,6 +28,9 @@ check: setup ## format, lints, documentation, licences; warnings are errors
 bench: setup ## measurements, against promises and the baseline
 	cargo build --release -p crosscurrent
 	cargo bench -p crosscurrent-benches
+
+fuzz: setup ## bad bytes, led by coverage: each target for SECONDS_TO_RUN seconds
+	@scripts/fuzz.sh $(SECONDS_TO_RUN)
 
 kafka: setup ## fetch Apache Kafka for the tests and make it start quickly
 	cargo run -q -p crosscurrent-scenarios --bin kafka

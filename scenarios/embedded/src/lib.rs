@@ -20,6 +20,8 @@ mod cluster;
 mod config;
 mod elections;
 mod faults;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod groups;
 mod housekeeping;
 mod log;

@@ -49,7 +49,6 @@ use crate::compare::{Side, compare, compare_all, shrink};
 const SEEDS: Range<u64> = 1..6;
 
 /// Differences of one seed that `TWIN_ALL` shows.
-const SHOWN_OF_EACH_SEED: usize = 12;
 
 /// Nothing may happen in the background that makes an answer depend on time.
 const QUIET: [(&str, &str); 5] = [
