@@ -19,6 +19,9 @@ const GOING_ON: i64 = 100;
 /// Most memory that the product may have used: its budget of 48 MiB in flight, the process itself, and room.
 const MEMORY_BYTES_MAX: u64 = 192 << 20;
 
+/// How the product's `client.id` begins on a target: that of MM2's first task (docs/spec/mm2.md 2.4).
+const CLIENT_AT_TARGET: &str = "connector-producer-";
+
 /// Two embedded clusters and a flow between them.
 struct Stage {
     east: Embedded,
@@ -66,7 +69,7 @@ impl Stage {
     fn at_target(&self, fault: Fault) -> FaultHandle {
         self.west
             .cluster()
-            .inject(fault.of_client(&self.flow.source))
+            .inject(fault.of_client(CLIENT_AT_TARGET))
     }
 
     /// Fetches of one partition.

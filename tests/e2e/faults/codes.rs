@@ -84,14 +84,19 @@ fn codes_at_the_start_delay_it() {
         (ApiKey::ListOffsets, ResponseError::NotLeaderOrFollower),
         (ApiKey::ListOffsets, ResponseError::OffsetNotAvailable),
     ];
-    let (first, first_code) = codes[0];
-    let mut handle = stage.at_target(Fault::new(Effect::Error(first_code)).on_api(first).times(1));
-    let mut product = stage.flow.run();
-    for (api, code) in &codes[1..] {
-        await_hits(&format!("before {api:?} {code:?}"), &handle, 1);
-        handle = stage.at_target(Fault::new(Effect::Error(*code)).on_api(*api).times(1));
+    let inject = |(api, code)| stage.at_target(Fault::new(Effect::Error(code)).on_api(api));
+    let mut product = None;
+    let mut last = None;
+    for code in codes {
+        // In place before the last one ends, so that nothing slips through between them.
+        let handle = inject(code);
+        drop(last.take());
+        product.get_or_insert_with(|| stage.flow.run());
+        await_hits(&format!("{code:?}"), &handle, handle.hits() + 1);
+        last = Some(handle);
     }
-    await_hits("last", &handle, 1);
+    drop(last);
+    let mut product = product.unwrap();
     await_exact(&stage.client, &stage.remote, 0..1_000);
     super::finish(&mut product);
 }

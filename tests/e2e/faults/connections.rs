@@ -68,8 +68,11 @@ fn connections_that_are_cut_and_refused() {
         (&stage.west, &stage.flow.target),
     ] {
         let refused = side.cluster().inject(Fault::new(Effect::Refuse));
-        let cut = Fault::new(Effect::Reset).of_client(&stage.flow.source);
-        let cut = side.cluster().inject(cut);
+        let cut = Fault::new(Effect::Reset);
+        let cut = match side.alias() {
+            "east" => stage.at_source(cut),
+            _ => stage.at_target(cut),
+        };
         await_hits(&format!("{} shut", side.alias()), &refused, 2);
         await_line(&mut product, &[alias.as_str(), "unreachable"]);
         drop((refused, cut));

@@ -38,7 +38,7 @@ fn connections_that_go_silent() {
     let lost = Fault::new(Effect::LoseAnswer(After::Silent))
         .on_broker(mute)
         .on_api(ApiKey::Produce);
-    let lost = stage.at_target(lost.times(1));
+    let lost = stage.at_target(lost.on_topic(&stage.remote).times(1));
     let hung = stage.at_source(
         Fault::new(Effect::NeverAnswer)
             .on_api(ApiKey::Metadata)
