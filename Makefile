@@ -12,7 +12,8 @@ help: ## this list
 setup:
 	@scripts/setup.sh
 
-build: setup ## the product, optimised: target/release/crosscurrent
+build: ## the product, optimised: target/release/crosscurrent
+	@scripts/setup.sh build
 	cargo build --release -p crosscurrent
 
 test: setup ## all tests; those with real Kafka fetch it on their first run
@@ -31,6 +32,5 @@ bench: setup ## measurements, against promises and the baseline
 kafka: setup ## fetch Apache Kafka for the tests and make it start quickly
 	cargo run -q -p crosscurrent-scenarios --bin kafka
 
-demo: setup ## two real Kafka clusters, active/active, with a proof at the end
-	cargo build --release -p crosscurrent -p crosscurrent-scenarios --bins
-	$(TARGET)/release/demo --seconds $(SECONDS_TO_RUN)
+demo: build ## two Kafka clusters in one process, active/active, live, with a proof at the end
+	$(TARGET)/release/crosscurrent demo --seconds $(SECONDS_TO_RUN)

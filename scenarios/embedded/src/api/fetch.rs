@@ -217,10 +217,11 @@ fn look(
             continue;
         };
         let row = read(incoming, topic, *partition, wanted, isolation, left, empty);
-        let row = row.unwrap_or_else(|(error, data)| Row {
-            data: data
+        let row = row.unwrap_or_else(|refused| Row {
+            data: nothing()
                 .with_partition_index(*partition)
-                .with_error_code(error.code()),
+                .with_error_code(refused.error.code())
+                .with_current_leader(refused.leader.unwrap_or_default()),
             bytes: 0,
             urgent: true,
             leader_epoch: 0,
@@ -259,6 +260,31 @@ fn find(
     }
 }
 
+/// Why a partition is not read, and who leads it, if the client is to be told.
+struct Refused {
+    error: ResponseError,
+    leader: Option<LeaderIdAndEpoch>,
+}
+
+impl From<ResponseError> for Refused {
+    fn from(error: ResponseError) -> Self {
+        Self {
+            error,
+            leader: None,
+        }
+    }
+}
+
+/// A row that tells nothing of the log, as with every error (docs/spec/real-kafka.md 5).
+fn nothing() -> PartitionData {
+    PartitionData::default()
+        .with_high_watermark(-1)
+        .with_last_stable_offset(-1)
+        .with_log_start_offset(-1)
+        .with_records(Some(Bytes::new()))
+        .with_aborted_transactions(None)
+}
+
 fn read(
     incoming: &Incoming,
     topic: &TopicKey,
@@ -267,42 +293,30 @@ fn read(
     isolation: Isolation,
     left: usize,
     first: bool,
-) -> Result<Row, (ResponseError, PartitionData)> {
-    // An error tells nothing of the log (docs/spec/real-kafka.md 5).
-    let nothing = || {
-        PartitionData::default()
-            .with_high_watermark(-1)
-            .with_last_stable_offset(-1)
-            .with_log_start_offset(-1)
-            .with_records(Some(Bytes::new()))
-            .with_aborted_transactions(None)
-    };
-    let refused = |error| (error, nothing());
+) -> Result<Row, Refused> {
     // Followers need no permission on topics, but one that clients do not have.
     if isolation == Isolation::LogEnd && !incoming.may(Operation::ClusterAction, Resource::Cluster)
     {
-        return Err(refused(ResponseError::TopicAuthorizationFailed));
+        return Err(ResponseError::TopicAuthorizationFailed.into());
     }
-    let partition = find(incoming, topic, index).map_err(refused)?;
+    let partition = find(incoming, topic, index)?;
     let inner = partition.lock();
     let leadership = &inner.leadership;
-    let hint = || {
-        let leader = LeaderIdAndEpoch::default()
-            .with_leader_id(leadership.leader.into())
-            .with_leader_epoch(leadership.epoch);
-        if incoming.version >= HINTS_SINCE {
-            nothing().with_current_leader(leader)
-        } else {
-            nothing()
-        }
+    let told = |error| Refused {
+        error,
+        leader: (incoming.version >= HINTS_SINCE).then(|| {
+            LeaderIdAndEpoch::default()
+                .with_leader_id(leadership.leader.into())
+                .with_leader_epoch(leadership.epoch)
+        }),
     };
     let is_leader = leadership.leader == incoming.node_id;
     if !leadership.replicas.contains(&incoming.node_id) {
-        return Err((ResponseError::NotLeaderOrFollower, hint()));
+        return Err(told(ResponseError::NotLeaderOrFollower));
     }
-    super::check_epoch(wanted.current_leader_epoch, leadership).map_err(|error| (error, hint()))?;
+    super::check_epoch(wanted.current_leader_epoch, leadership).map_err(told)?;
     if !is_leader && (incoming.version < FOLLOWERS_SINCE || isolation == Isolation::LogEnd) {
-        return Err((ResponseError::NotLeaderOrFollower, hint()));
+        return Err(told(ResponseError::NotLeaderOrFollower));
     }
     let log = &inner.log;
     let mut data = nothing()
@@ -317,7 +331,7 @@ fn read(
     if wanted.last_fetched_epoch >= 0 {
         let (epoch, end_offset) = log.end_of_epoch(wanted.last_fetched_epoch, leadership.epoch);
         if epoch < 0 || end_offset < 0 {
-            return Err(refused(ResponseError::OffsetOutOfRange));
+            return Err(ResponseError::OffsetOutOfRange.into());
         }
         if epoch < wanted.last_fetched_epoch || end_offset < wanted.offset {
             data.diverging_epoch = EpochEndOffset::default()
@@ -334,7 +348,7 @@ fn read(
     let max_bytes = usize::try_from(wanted.max_bytes).unwrap_or(0).min(left);
     let slice = log
         .read(wanted.offset, max_bytes, first, isolation)
-        .map_err(|_| refused(ResponseError::OffsetOutOfRange))?;
+        .map_err(|_| ResponseError::OffsetOutOfRange)?;
     // Without the privilege of being first, a batch that does not fit is left out, not cut.
     let whole = first
         || slice.records.get(8..12).is_some_and(|length| {
