@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SECONDS_TO_RUN ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test check bench kafka demo
+.PHONY: help setup build test check bench fuzz kafka demo
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -12,7 +12,8 @@ help: ## this list
 setup:
 	@scripts/setup.sh
 
-build: setup ## the product, optimised: target/release/crosscurrent
+build: ## the product, optimised: target/release/crosscurrent
+	@scripts/setup.sh build
 	cargo build --release -p crosscurrent
 
 test: setup ## all tests; those with real Kafka fetch it on their first run
@@ -28,9 +29,11 @@ bench: setup ## measurements, against promises and the baseline
 	cargo build --release -p crosscurrent
 	cargo bench -p crosscurrent-benches
 
+fuzz: setup ## bad bytes, led by coverage: each target for SECONDS_TO_RUN seconds
+	@scripts/fuzz.sh $(SECONDS_TO_RUN)
+
 kafka: setup ## fetch Apache Kafka for the tests and make it start quickly
 	cargo run -q -p crosscurrent-scenarios --bin kafka
 
-demo: setup ## two real Kafka clusters, active/active, with a proof at the end
-	cargo build --release -p crosscurrent -p crosscurrent-scenarios --bins
-	$(TARGET)/release/demo --seconds $(SECONDS_TO_RUN)
+demo: build ## two Kafka clusters in one process, active/active, live, with a proof at the end
+	$(TARGET)/release/crosscurrent demo --seconds $(SECONDS_TO_RUN)

@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
-# Installs what building and testing crosscurrent need and this machine lacks. Does nothing, quickly, when
-# everything is there. Where it may not install (no root, no passwordless sudo, no apt-get) it prints the
-# command to type and ends with 1.
+# Installs what building and testing crosscurrent need and this machine lacks; `setup.sh build`: what building alone
+# needs, which is no Java. Does nothing, quickly, when everything is there. Where it may not install (no root, no
+# passwordless sudo, no apt-get) it prints the command to type and ends with 1.
 set -euo pipefail
+
+case "${1:-test}" in
+    build) for_tests=no ;;
+    test) for_tests=yes ;;
+    *) echo "usage: setup.sh [build|test]" >&2; exit 2 ;;
+esac
 
 # Kafka 4 needs it.
 JAVA_AT_LEAST=17
@@ -16,6 +22,7 @@ java_major() {
 }
 
 java_is_missing() {
+    [ "$for_tests" = yes ] || return 1
     local major
     major=$(java_major)
     [ "${major:-0}" -lt "$JAVA_AT_LEAST" ]
@@ -53,7 +60,7 @@ have make || missing+=(make)
 java_missing=no
 if java_is_missing; then java_missing=yes; fi
 # Maven fetches Kafka for the tests; an unpacked Kafka does as well.
-if [ -z "${KAFKA_HOME:-}" ]; then
+if [ "$for_tests" = yes ] && [ -z "${KAFKA_HOME:-}" ]; then
     have mvn || missing+=(maven)
 fi
 if [ ${#missing[@]} -eq 0 ] && [ "$java_missing" = no ]; then

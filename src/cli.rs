@@ -27,6 +27,7 @@ const EXAMPLES: &str = "\
 Examples:
   crosscurrent run mm2.properties
   crosscurrent run mm2.properties --clusters west
+  crosscurrent demo            see it work: no Kafka, no Java, no Docker needed
   crosscurrent help run        all about `run`: examples, a minimal file, exit codes";
 
 /// What to do.
@@ -35,6 +36,40 @@ pub(crate) enum Command {
     /// Run the flows of an mm2.properties file until stopped by SIGTERM, SIGINT or SIGHUP.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
+    /// See it work: two Kafka clusters in this process, active/active, with a proof at the end.
+    #[cfg(feature = "demo")]
+    #[command(after_help = crate::demo::EXAMPLES)]
+    Demo(crate::demo::DemoArgs),
+    /// Run Kafka clusters in this process, in memory, for tests and for trying things out.
+    #[cfg(feature = "demo")]
+    #[command(after_help = crate::embedded::EXAMPLES)]
+    Embedded(crate::embedded::EmbeddedArgs),
+    #[cfg(not(feature = "demo"))]
+    #[command(hide = true)]
+    Demo(LeftOut),
+    #[cfg(not(feature = "demo"))]
+    #[command(hide = true)]
+    Embedded(LeftOut),
+}
+
+/// Arguments of a command that was left out: all are read over.
+#[cfg(not(feature = "demo"))]
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct LeftOut {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<std::ffi::OsString>,
+}
+
+/// Says how to get the commands that this binary was built without, and ends the process as any bad command line does.
+#[cfg(not(feature = "demo"))]
+pub(crate) fn left_out() -> std::process::ExitCode {
+    use clap::CommandFactory;
+    let what = "this crosscurrent was built without `demo` and `embedded`; build it with them: \
+                cargo build --release -p crosscurrent --features demo";
+    Cli::command()
+        .error(clap::error::ErrorKind::InvalidSubcommand, what)
+        .exit()
 }
 
 const RUN_EXAMPLES: &str = "\

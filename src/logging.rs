@@ -1,4 +1,4 @@
-//! Logs go to standard error; `RUST_LOG` sets their level.
+//! Logs go to standard error, or to the demo's live view; `RUST_LOG` sets their level.
 
 use std::env::{self, VarError};
 use std::io::{IsTerminal, stderr};
@@ -7,18 +7,32 @@ use tracing::{Subscriber, error, subscriber, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::SubscriberBuilder;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::cli::LogFormat;
 use crate::config::Fault;
 
-/// Without a usable `RUST_LOG`.
-const DEFAULT_FILTER: &str = "info";
+#[cfg(feature = "demo")]
+pub(crate) mod recent;
+
+/// What is logged without a usable `RUST_LOG`.
+pub(crate) const DEFAULT_FILTER: &str = "info";
 const VARIABLE: &str = "RUST_LOG";
 /// Where our own lines come from, as `RUST_LOG` may name it.
 const OUR_TARGETS: [&str; 5] = ["actors", "batch", "crosscurrent", "engine", "topology"];
 
-/// Sets the process's logging up. Call once. A `RUST_LOG` that cannot be used is said, and ignored.
-pub(crate) fn init(format: LogFormat) {
+/// Where log lines go.
+pub(crate) enum Writer {
+    /// The default.
+    StandardError,
+    /// Kept until somebody shows them: the live view has the terminal.
+    #[cfg(feature = "demo")]
+    Recent(recent::Recent),
+}
+
+/// Sets the process's logging up, with `default_filter` where `RUST_LOG` says nothing. Call once. A `RUST_LOG` that cannot
+/// be used is said, and ignored.
+pub(crate) fn init(format: LogFormat, default_filter: &str, writer: Writer) {
     let wanted = match env::var(VARIABLE) {
         Ok(text) => read_filter(&text),
         Err(VarError::NotPresent) => Ok(None),
@@ -30,7 +44,8 @@ pub(crate) fn init(format: LogFormat) {
     };
     let subscriber = subscriber(
         format,
-        filter.unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER)),
+        filter.unwrap_or_else(|| EnvFilter::new(default_filter)),
+        writer,
     );
     if subscriber::set_global_default(subscriber).is_err() {
         return; // somebody else's logging is as good
@@ -69,21 +84,34 @@ pub(crate) fn report(format: LogFormat, faults: &[Fault]) {
         return;
     }
     let everything = EnvFilter::default().add_directive(LevelFilter::TRACE.into());
-    subscriber::with_default(subscriber(format, everything), || {
-        for fault in faults {
-            error!(file = fault.file, line = fault.line, "{}", fault.what);
-        }
-    });
+    subscriber::with_default(
+        subscriber(format, everything, Writer::StandardError),
+        || {
+            for fault in faults {
+                error!(file = fault.file, line = fault.line, "{}", fault.what);
+            }
+        },
+    );
 }
 
 /// Log lines on standard error. One that cannot be written is dropped: the default, to print that, panics when
 /// standard error is a broken pipe.
-fn subscriber(format: LogFormat, filter: EnvFilter) -> Box<dyn Subscriber + Send + Sync> {
+fn subscriber(
+    format: LogFormat,
+    filter: EnvFilter,
+    writer: Writer,
+) -> Box<dyn Subscriber + Send + Sync> {
+    let colours = matches!(writer, Writer::StandardError) && stderr().is_terminal();
+    let writer = match writer {
+        Writer::StandardError => BoxMakeWriter::new(stderr),
+        #[cfg(feature = "demo")]
+        Writer::Recent(recent) => BoxMakeWriter::new(move || recent.clone()),
+    };
     let builder = SubscriberBuilder::default()
         .log_internal_errors(false)
         .with_env_filter(filter)
-        .with_writer(stderr)
-        .with_ansi(stderr().is_terminal());
+        .with_writer(writer)
+        .with_ansi(colours);
     match format {
         LogFormat::Text => Box::new(builder.finish()),
         LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),

@@ -1,12 +1,11 @@
 //! `crosscurrent run FILE`.
 
-use std::io::{self, IsTerminal, Write, stderr};
+use std::io::{IsTerminal, Write, stderr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use actors::Worker;
 use anyhow::Context;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::interval_at;
 use topology::MirrorConfig;
 use tracing::{error, info};
@@ -15,6 +14,7 @@ use crate::cli::{LogFormat, RunArgs};
 use crate::config;
 use crate::console::{SUMMARY_INTERVAL, Summary, Watch};
 use crate::logging;
+use crate::signals::Signals;
 
 /// A bad command line or configuration, as clap exits too.
 const EXIT_CONFIG: u8 = 2;
@@ -84,30 +84,4 @@ async fn run_flows(config: &MirrorConfig, summaries: bool) -> anyhow::Result<boo
     };
     summary.log_totals(&flows, &registry, clean);
     Ok(clean)
-}
-
-/// The signals that stop the process in order. SIGHUP is one, as for a JVM: a terminal that goes away must not cost
-/// positions.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
-    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use crosscurrent_benches::{Args, Pair, RECORD_BYTES, Report, checksum, load, topic_bytes};
+use scenarios::client::Codec;
 
 const TOPIC: &str = "orders";
 const COPY: &str = "east.orders";
@@ -25,7 +26,14 @@ fn main() -> Result<()> {
     let pair = Pair::start()?;
     pair.source
         .create_topic(TOPIC, i32::try_from(PARTITIONS)?, 1, &[])?;
-    let written = load(&pair.source, TOPIC, records, PARTITIONS, batch_records)?;
+    let written = load(
+        &pair.source,
+        TOPIC,
+        records,
+        PARTITIONS,
+        batch_records,
+        Codec::Lz4,
+    )?;
     let wire_bytes = topic_bytes(&pair.east, TOPIC)?;
 
     let mut product = pair.replicate(&program, TOPIC)?;
@@ -45,7 +53,7 @@ fn main() -> Result<()> {
         "{} records copied, {records} written",
         copied()
     );
-    let found = checksum(&pair.west, COPY)?;
+    let found = checksum(&pair.target, COPY)?;
     ensure!(
         found == written,
         "the copy differs: {found:?}, written {written:?}"

@@ -76,7 +76,10 @@ fn main() -> Result<()> {
         })?;
         Ok(times)
     };
-    let (source, target) = (appended(&pair.east, TOPIC)?, appended(&pair.west, COPY)?);
+    let (source, target) = (
+        appended(&pair.source, TOPIC)?,
+        appended(&pair.target, COPY)?,
+    );
     let mut latency_ms = Histogram::<u64>::new(3)?;
     let skip = usize::try_from(1 + warm / i64::from(PARTITIONS))?;
     for (source, target) in source.iter().zip(&target) {

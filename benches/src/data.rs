@@ -87,7 +87,7 @@ pub fn test_record(id: u64, partitions: u64) -> TestRecord {
     }
 }
 
-/// Writes records 0 to `records` as lz4 in batches of `batch_records` at most; returns what a reader must find.
+/// Writes records 0 to `records` in batches of `batch_records` at most; returns what a reader must find.
 ///
 /// # Errors
 /// The cluster refuses them.
@@ -97,9 +97,10 @@ pub fn load(
     records: u64,
     partitions: u64,
     batch_records: u32,
+    codec: Codec,
 ) -> Result<Checksum> {
     let options = WriteOptions {
-        codec: Codec::Lz4,
+        codec,
         batch_records_max: batch_records,
         ..WriteOptions::default()
     };

@@ -59,6 +59,21 @@ impl Pair {
     /// # Errors
     /// As [`Product::run`].
     pub fn replicate(&self, program: &Path, topics: &str) -> Result<Running> {
+        Running::start(&self.source, &self.target, program, topics)
+    }
+}
+
+impl Running {
+    /// Starts the product, copying `topics` from `source` to `target`, as `east` and `west`, with the defaults of MM2.
+    ///
+    /// # Errors
+    /// As [`Product::run`].
+    pub fn start(
+        source: &KafkaClient,
+        target: &KafkaClient,
+        program: &Path,
+        topics: &str,
+    ) -> Result<Self> {
         let factor = [
             "replication.factor",
             "heartbeats.topic.replication.factor",
@@ -72,12 +87,12 @@ impl Pair {
         let properties = format!(
             "clusters = east, west\neast.bootstrap.servers = {}\nwest.bootstrap.servers = {}\n\
              east->west.enabled = true\ntopics = {topics}\n{factors}",
-            self.east.bootstrap(),
-            self.west.bootstrap(),
+            source.bootstrap(),
+            target.bootstrap(),
         );
         let start = Instant::now();
         let product = Product::run(program, &properties).map_err(said)?;
-        Ok(Running { product, start })
+        Ok(Self { product, start })
     }
 }
 
@@ -185,7 +200,7 @@ pub fn topic_bytes(cluster: &RealCluster, topic: &str) -> Result<u64> {
 /// # Errors
 /// No record for 30 seconds, or librdkafka's.
 pub fn read(
-    cluster: &RealCluster,
+    cluster: &KafkaClient,
     topic: &str,
     mut visit: impl FnMut(&rdkafka::message::BorrowedMessage<'_>),
 ) -> Result<()> {
@@ -222,7 +237,7 @@ pub fn read(
 ///
 /// # Errors
 /// As [`read`].
-pub fn checksum(cluster: &RealCluster, topic: &str) -> Result<Checksum> {
+pub fn checksum(cluster: &KafkaClient, topic: &str) -> Result<Checksum> {
     let mut sum = Checksum::default();
     read(cluster, topic, |message| {
         sum.add(

@@ -14,7 +14,24 @@ struct Figure {
     /// With its unit last, as metrics are named.
     name: String,
     value: f64,
-    at_most: Option<f64>,
+    promise: Option<Promise>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Promise {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Promise {
+    fn judge(self, value: f64) -> String {
+        let (words, limit, kept) = match self {
+            Self::AtMost(limit) => ("at most", limit, value <= limit),
+            Self::AtLeast(limit) => ("at least", limit, value >= limit),
+        };
+        let kept = if kept { "kept" } else { "BROKEN" };
+        format!("   {words} {limit}: {kept}")
+    }
 }
 
 impl Report {
@@ -31,7 +48,7 @@ impl Report {
         self.figures.push(Figure {
             name: name.into(),
             value,
-            at_most: None,
+            promise: None,
         });
     }
 
@@ -39,7 +56,15 @@ impl Report {
     pub fn promise(&mut self, name: impl Into<String>, value: f64, at_most: f64) {
         self.add(name, value);
         if let Some(figure) = self.figures.last_mut() {
-            figure.at_most = Some(at_most);
+            figure.promise = Some(Promise::AtMost(at_most));
+        }
+    }
+
+    /// Adds a figure that this project has promised to keep at or above `at_least`.
+    pub fn promise_at_least(&mut self, name: impl Into<String>, value: f64, at_least: f64) {
+        self.add(name, value);
+        if let Some(figure) = self.figures.last_mut() {
+            figure.promise = Some(Promise::AtLeast(at_least));
         }
     }
 
@@ -50,14 +75,8 @@ impl Report {
         } else {
             println!("{}", self.bench);
             for figure in &self.figures {
-                let promise = figure.at_most.map_or_else(String::new, |limit| {
-                    let kept = if figure.value <= limit {
-                        "kept"
-                    } else {
-                        "BROKEN"
-                    };
-                    format!("   at most {limit}: {kept}")
-                });
+                let judge = |promise: Promise| promise.judge(figure.value);
+                let promise = figure.promise.map_or_else(String::new, judge);
                 println!("  {:<42} {:>14}{promise}", figure.name, shown(figure.value));
             }
         }

@@ -1,15 +1,14 @@
 //! The embedded cluster as a kind: brokers in this process.
 
-use std::error::Error as _;
 use std::sync::Arc;
 
 use embedded::{EmbeddedCluster, Settings};
 
 use crate::{Broker, Cluster, Error, Properties};
 
-/// A cluster of [`embedded`] brokers.
+/// A cluster of [`embedded`] brokers. Tests of faults own one; the others ask [`crate::Kind::start`].
 #[derive(Debug)]
-pub(crate) struct Embedded {
+pub struct Embedded {
     alias: String,
     cluster: Arc<EmbeddedCluster>,
     brokers: Vec<EmbeddedBroker>,
@@ -23,11 +22,11 @@ struct EmbeddedBroker {
 }
 
 impl Embedded {
-    /// Starts brokers on free ports with these server properties.
+    /// Starts brokers on free ports with these server properties ([`crate::server_properties`]).
     ///
     /// # Errors
     /// [`Error::Impossible`] naming the property or port.
-    pub(crate) fn start(alias: &str, brokers: u32, properties: Properties) -> Result<Self, Error> {
+    pub fn start(alias: &str, brokers: u32, properties: Properties) -> Result<Self, Error> {
         let settings = Settings {
             brokers: i32::try_from(brokers).unwrap_or(i32::MAX),
             properties,
@@ -46,6 +45,11 @@ impl Embedded {
             cluster,
             brokers,
         })
+    }
+
+    /// The cluster itself, for what only this kind can do: faults, elections, damage.
+    pub fn cluster(&self) -> &EmbeddedCluster {
+        &self.cluster
     }
 }
 

@@ -29,6 +29,7 @@ pub mod wait;
 
 pub use client::KafkaClient;
 pub use cluster::{Broker, Cluster};
+pub use embedded_cluster::Embedded;
 pub use error::Error;
 pub use kafka::RealCluster;
 pub use kind::Kind;

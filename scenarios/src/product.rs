@@ -19,6 +19,8 @@ pub struct Product {
     arguments: Vec<String>,
     folder: PathBuf,
     process: Process,
+    /// Length of the output when it was started last.
+    before: usize,
 }
 
 impl Product {
@@ -56,6 +58,7 @@ impl Product {
             arguments,
             folder,
             process,
+            before: 0,
         })
     }
 
@@ -81,6 +84,7 @@ impl Product {
     /// As [`Product::run`].
     pub fn restart(&mut self) -> Result<(), Error> {
         self.kill()?;
+        self.before = self.output().len();
         self.process = launch(&self.program, &self.arguments, &self.folder)?;
         Ok(())
     }
@@ -103,6 +107,11 @@ impl Product {
             }
         });
         dead.map_or(found, Err)
+    }
+
+    /// What it has written since it was started last.
+    pub fn output_of_this_start(&self) -> String {
+        self.output().split_off(self.before)
     }
 
     /// Everything it has written to standard output and error so far, over all starts.

@@ -3,6 +3,12 @@
 
 mod bad_files;
 mod command_line;
+#[cfg(feature = "demo")]
+mod demo;
 mod documents;
+#[cfg(not(feature = "demo"))]
+mod lean;
+#[cfg(feature = "demo")]
+mod live;
 mod program;
 mod running;

@@ -97,8 +97,12 @@ pub(crate) fn run_with(properties: &str, arguments: &[&str]) -> Product {
     Product::run_with(env!("CARGO_BIN_EXE_crosscurrent"), properties, arguments).unwrap()
 }
 
-/// SIGTERM, and an orderly end.
+/// SIGTERM, and an orderly end. A signal that comes before the process has begun to listen to it would just end it.
 pub(crate) fn stop(product: &mut Product) {
+    scenarios::await_that("the flows in its output", PATIENCE, || {
+        product.output_of_this_start().contains("crosscurrent::run")
+    })
+    .unwrap();
     let status = product.stop(PATIENCE).unwrap();
     assert!(status.success(), "{status}\n{}", product.output());
 }

@@ -10,6 +10,7 @@
 mod brokers;
 mod copy;
 mod crashes;
+mod faults;
 mod flows;
 mod heartbeats;
 mod limits;

@@ -34,7 +34,7 @@ fn topics_and_partitions_come_and_go(kind: Kind) {
     for topic in [&steady, &doomed] {
         await_exact(&west, &flow.remote(topic), 0..100);
     }
-    east.create_topic(&late, 2, 1, &[("retention.ms", "86400000000")])
+    east.create_topic(&late, 2, 1, &[("retention.ms", "8640000000000")])
         .unwrap();
     east.produce(&late, &numbered(0..100, 2, 50)).unwrap();
     await_topic(&west, &flow.remote(&late), 2);
@@ -42,7 +42,7 @@ fn topics_and_partitions_come_and_go(kind: Kind) {
     let config = west.topic_config(&flow.remote(&late)).unwrap();
     assert_eq!(
         config.get("retention.ms").map(String::as_str),
-        Some("86400000000"),
+        Some("8640000000000"),
         "configs of a new remote topic"
     );
 

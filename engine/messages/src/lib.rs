@@ -16,7 +16,7 @@ use guard::Guard;
 #[non_exhaustive]
 pub enum DecodeError {
     /// A length that the rest of the message cannot hold, bytes that end too early, text that is not UTF-8.
-    #[error("malformed message: {0}")]
+    #[error("{0}")]
     Malformed(String),
 }
 

@@ -144,7 +144,8 @@ pub fn encode_request<R: Request>(
     })
 }
 
-/// Decodes an answer: response header, then body. `bytes` begins at the correlation id.
+/// Decodes an answer: response header, then body. `bytes` begins at the correlation id. No length in it can make us reserve
+/// more memory than the answer's own size calls for.
 ///
 /// # Errors
 /// The decoder's reason, for [`WireError::Malformed`].
@@ -152,13 +153,24 @@ pub fn decode_response<R: Decodable + HeaderVersion>(
     mut bytes: Bytes,
     version: i16,
 ) -> Result<R, String> {
-    ResponseHeader::decode(&mut bytes, R::header_version(version)).map_err(|e| e.to_string())?;
-    R::decode(&mut bytes, version).map_err(|e| e.to_string())
+    let reason = |error: messages::DecodeError| error.to_string();
+    messages::decode::<ResponseHeader>(&mut bytes, R::header_version(version)).map_err(reason)?;
+    messages::decode(&mut bytes, version).map_err(reason)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_claims_more_than_it_holds_takes_no_memory() {
+        use kafka_protocol::messages::{FetchResponse, MetadataResponse};
+        // Correlation id, then an array of 2^31 - 1 topics or brokers.
+        let fetch = Bytes::from_static(b"\0\0\0\x2a\0\0\0\0\x7f\xff\xff\xff\0\x01t");
+        assert!(decode_response::<FetchResponse>(fetch, 4).is_err());
+        let metadata = Bytes::from_static(b"\0\0\0\x2a\0\0\0\0\0\xff\xff\xff\xff\x07\x02t");
+        assert!(decode_response::<MetadataResponse>(metadata, 9).is_err());
+    }
 
     #[test]
     fn bodies_keep_their_place() {

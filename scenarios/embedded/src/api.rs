@@ -6,7 +6,7 @@ mod configs;
 pub(crate) mod coordinators;
 mod fetch;
 mod groups;
-mod list_offsets;
+pub(crate) mod list_offsets;
 mod metadata;
 mod produce;
 mod quotas;
@@ -19,11 +19,15 @@ mod transactions;
 mod users;
 mod versions;
 
+pub(crate) use topics::name_problem;
+
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 
+#[cfg(any(test, fuzzing))]
+use crate::fuzz::Inventor;
 use crate::server::{Answer, Closed, Incoming};
 
 /// Lists the offered APIs once: versions for ApiVersions, and the handler.
@@ -34,6 +38,20 @@ macro_rules! offer {
     ($($api:ident $min:literal..=$max:literal $request:ident => $handler:path;)*) => {
         /// API, lowest and highest version, as Kafka 4.3.1 offers them (docs/spec/real-kafka.md).
         pub(crate) const OFFERED: &[(ApiKey, i16, i16)] = &[$((ApiKey::$api, $min, $max),)*];
+
+        /// As [`OFFERED`], and what reads a made-up request of the API.
+        #[cfg(any(test, fuzzing))]
+        #[expect(clippy::type_complexity, reason = "four columns of one table")]
+        pub(crate) fn readers() -> impl Iterator<Item = (ApiKey, i16, i16, fn(&mut Inventor<'_>, i16) -> bool)> {
+            [$((
+                ApiKey::$api,
+                $min,
+                $max,
+                (|inventor: &mut Inventor<'_>, version| inventor.reads::<kafka_protocol::messages::$request>(version))
+                    as fn(&mut Inventor<'_>, i16) -> bool,
+            ),)*]
+            .into_iter()
+        }
 
         /// Decodes the request, has it answered, encodes the response.
         ///
@@ -108,6 +126,9 @@ offer! {
     AlterClientQuotas 0..=1 AlterClientQuotasRequest => quotas::alter_client_quotas;
 }
 
+/// Kafka's words for INVALID_REQUEST, where a broker has none of its own.
+const INVALID_REQUEST_WORDS: &str = "This most likely occurs because of a request being malformed by the client library or the message was sent to an incompatible broker. See the broker logs for more details.";
+
 /// Produce 0 to 2 are only advertised, for old clients' sake; a request of these closes the connection.
 const PRODUCE_MIN: i16 = 3;
 
@@ -133,7 +154,11 @@ pub(crate) fn decode<T: Decodable + Default>(
     {
         return Ok(T::default()); // unreadable; the answer says so
     }
-    let (mut body, version) = groups::with_ids_as_names(incoming.api, incoming.version, body)?;
+    let version = match incoming.api {
+        ApiKey::ListOffsets => list_offsets::layout(incoming.version),
+        _ => incoming.version,
+    };
+    let (mut body, version) = groups::with_ids_as_names(incoming.api, version, body)?;
     messages::decode(&mut body, version).map_err(Closed::from)
 }
 
@@ -145,7 +170,10 @@ pub(crate) trait IntoAnswer {
 impl<R: Encodable + HeaderVersion> IntoAnswer for R {
     fn into_answer(self, version: i16) -> Result<Answer, Closed> {
         let mut body = BytesMut::with_capacity(self.compute_size(version).unwrap_or(256));
-        self.encode(&mut body, version).map_err(|_| Closed)?;
+        let encoded = self.encode(&mut body, version);
+        #[cfg(any(test, fuzzing))]
+        assert!(encoded.is_ok(), "an answer that cannot be: {encoded:?}");
+        encoded.map_err(|_| Closed)?;
         Ok(Answer::Body {
             header_version: R::header_version(version),
             body,

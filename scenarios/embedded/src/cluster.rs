@@ -91,6 +91,51 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// A cluster whose brokers are all down.
+    ///
+    /// # Errors
+    /// [`StartError::Property`] and [`StartError::Tls`].
+    pub(crate) fn new(settings: Settings, runtime: Handle) -> Result<Self, StartError> {
+        let brokers = (1..=settings.brokers).map(|node_id| {
+            let broker = Broker {
+                node_id,
+                rack: None,
+                addresses: Vec::new(),
+                status: Status::Down,
+                incarnation: 0,
+            };
+            (node_id, broker)
+        });
+        let state = State {
+            configs: Configs::new(&settings.properties)?,
+            brokers: brokers.collect(),
+            controller: 1,
+            ..State::default()
+        };
+        Ok(Self {
+            cluster_id: random_id(),
+            clock: settings.clock.clone(),
+            sessions: Default::default(),
+            security: Security::new(&settings)?,
+            transactions: Transactions::new(transactions::Limits::parse(&settings)?),
+            groups: crate::groups::Groups::new(&settings)?,
+            faults: Faults::new(settings.clock.clone()),
+            state: Mutex::new(state),
+            runtime,
+            listening: Mutex::default(),
+            held_ports: Mutex::default(),
+            settings,
+        })
+    }
+
+    /// Starts what the cluster does by the clock.
+    pub(crate) fn start_timers(self: &Arc<Self>) {
+        let coordinating = transactions::run(Arc::clone(self), self.clock.now_ms());
+        self.runtime.spawn(coordinating);
+        self.runtime.spawn(crate::groups::run(Arc::clone(self)));
+        housekeeping::start(self);
+    }
+
     /// Never held across an await. Lock order: this one, then a partition's.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -121,10 +166,6 @@ impl EmbeddedCluster {
         if !(1..=BROKERS_MAX).contains(&settings.brokers) {
             return Err(StartError::Brokers(settings.brokers));
         }
-        let security = Security::new(&settings)?;
-        let limits = transactions::Limits::parse(&settings)?;
-        let groups = crate::groups::Groups::new(&settings)?;
-        let configs = Configs::new(&settings.properties)?;
         let (hand_over, handle) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let body = move || {
@@ -150,51 +191,15 @@ impl EmbeddedCluster {
             Ok(result) => result.map_err(StartError::Thread)?,
             Err(_) => return Err(StartError::Thread(io::Error::other("it ended at once"))),
         };
-        let mut state = State {
-            configs,
-            ..State::default()
-        };
-        for node_id in 1..=settings.brokers {
-            state.brokers.insert(
-                node_id,
-                Broker {
-                    node_id,
-                    rack: None,
-                    addresses: Vec::new(),
-                    status: Status::Down,
-                    incarnation: 0,
-                },
-            );
-        }
-        state.controller = 1;
-        let shared = Arc::new(Shared {
-            cluster_id: random_id(),
-            clock: settings.clock.clone(),
-            sessions: Default::default(),
-            security,
-            transactions: Transactions::new(limits),
-            groups,
-            faults: Faults::new(settings.clock.clone()),
-            state: Mutex::new(state),
-            runtime,
-            listening: Mutex::default(),
-            held_ports: Mutex::default(),
-            settings,
-        });
         let cluster = Self {
-            shared,
+            shared: Arc::new(Shared::new(settings, runtime)?),
             stop: Some(stop),
             thread: Some(thread),
         };
         for node_id in 1..=cluster.shared.settings.brokers {
             server::open(&cluster.shared, node_id)?;
         }
-        let coordinating =
-            transactions::run(Arc::clone(&cluster.shared), cluster.shared.clock.now_ms());
-        cluster.shared.runtime().spawn(coordinating);
-        let groups = crate::groups::run(Arc::clone(&cluster.shared));
-        cluster.shared.runtime().spawn(groups);
-        housekeeping::start(&cluster.shared);
+        cluster.shared.start_timers();
         Ok(cluster)
     }
 
@@ -261,10 +266,16 @@ impl Drop for EmbeddedCluster {
     }
 }
 
-/// A random id as Kafka writes ids: 16 bytes in URL-safe base64 without padding.
-fn random_id() -> String {
+/// A random id as Kafka writes ids: 16 bytes in URL-safe base64 without padding, and without a dash in front.
+pub(crate) fn random_id() -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let number = Uuid::new_v4().as_u128();
+    const DASH: u128 = 62;
+    let number = loop {
+        let number = Uuid::new_v4().as_u128();
+        if number >> 122 != DASH {
+            break number;
+        }
+    };
     // 128 bits are 21 digits of 6 bits and one of 2.
     let digits = (0..22).map(|index| {
         let shift = 122_i32 - 6 * index;

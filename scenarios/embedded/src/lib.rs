@@ -10,9 +10,8 @@
 //! - a regular expression is resolved with each heartbeat of its member, not in the background;
 //! - share groups and streams groups are not offered.
 //!
-//! Known differences, of what is offered: AlterReplicaLogDirs, delegation tokens, UpdateFeatures, UnregisterBroker and the voters of
-//! KRaft make no sense without disks, Kerberos and a quorum; WriteTxnMarkers ends at version 1 and DescribeLogDirs at 4, as the
-//! protocol library does.
+//! Of APIs: AlterReplicaLogDirs (there are no directories), delegation tokens, UpdateFeatures and UnregisterBroker are not offered;
+//! DescribeLogDirs ends at version 4 and WriteTxnMarkers at 1, which is what the protocol library knows.
 
 mod api;
 mod brokers;
@@ -21,6 +20,8 @@ mod cluster;
 mod config;
 mod elections;
 mod faults;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod groups;
 mod housekeeping;
 mod log;

@@ -1,6 +1,8 @@
 //! Listeners and connections.
 
 mod connection;
+#[cfg(any(test, fuzzing))]
+mod deaf;
 mod incoming;
 mod link;
 
@@ -16,6 +18,8 @@ use crate::security::{ANONYMOUS, Entry};
 use crate::state::Status;
 
 pub(crate) use connection::{Answer, Closed};
+#[cfg(any(test, fuzzing))]
+pub(crate) use deaf::Deaf;
 pub(crate) use incoming::Incoming;
 pub(crate) use link::{Link, Transport};
 

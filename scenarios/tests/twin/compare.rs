@@ -1,5 +1,6 @@
 //! Running a list on two clusters, finding the first answer that differs, and making the list short.
 
+use std::collections::HashSet;
 use std::env;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::contents::{clean_up, contents};
-use crate::list::Step;
+use crate::list::{Step, name};
 use crate::world::World;
 
 /// Most time spent on making a failing list shorter.
@@ -37,14 +38,30 @@ pub(crate) struct Difference {
     answers: [String; 2],
 }
 
-/// Runs `steps` on both clusters at the same time, and returns the first answer that differs.
-pub(crate) fn compare(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Option<Difference> {
-    differences(sides, seed, steps).into_iter().next()
+/// Runs `steps` on both clusters at the same time and gives the first difference of each kind of operation.
+pub(crate) fn compare_all(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Vec<Difference> {
+    let both = run_both(sides, seed, steps);
+    let mut kinds = HashSet::new();
+    let differing = (0..both[0].len()).filter(|at| both[0][*at] != both[1][*at]);
+    differing
+        .filter(|at| kinds.insert(steps.get(*at).map(name)))
+        .map(|at| Difference {
+            seed,
+            at,
+            first: 0,
+            operations: steps[..steps.len().min(at + 1)].to_vec(),
+            names: sides.each_ref().map(|side| side.name),
+            answers: both.each_ref().map(|all| all[at].clone()),
+        })
+        .collect()
 }
 
-/// Runs `steps` on both clusters at the same time, and returns all answers that differ: those behind the
-/// first may be its consequences.
-pub(crate) fn differences(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Vec<Difference> {
+/// [`compare_all`], but only the very first.
+pub(crate) fn compare(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Option<Difference> {
+    compare_all(sides, seed, steps).into_iter().next()
+}
+
+fn run_both(sides: &[Side; 2], seed: u64, steps: &[Step]) -> [Vec<String>; 2] {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     let run = RUNS.fetch_add(1, Ordering::Relaxed);
     let now = SystemTime::now()
@@ -52,7 +69,7 @@ pub(crate) fn differences(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Vec<D
         .unwrap_or_default();
     let start_ms = i64::try_from(now.as_millis()).unwrap_or_default();
     let prefix = format!("twin{seed}r{run:04}");
-    let [left, right] = thread::scope(|scope| {
+    let both = thread::scope(|scope| {
         sides
             .each_ref()
             .map(|side| scope.spawn(|| answers(side, &prefix, start_ms, steps)))
@@ -63,23 +80,11 @@ pub(crate) fn differences(sides: &[Side; 2], seed: u64, steps: &[Step]) -> Vec<D
             })
     });
     if env::var_os("TWIN_SHOW").is_some() {
-        for (number, answer) in left.iter().enumerate() {
+        for (number, answer) in both[0].iter().enumerate() {
             eprintln!("{number:>4} {:?}\n{answer}", steps.get(number));
         }
     }
-    let names = sides.each_ref().map(|side| side.name);
-    let numbered = left.into_iter().zip(right).enumerate();
-    let different = numbered.filter(|(_, (left, right))| left != right);
-    different
-        .map(|(at, (left, right))| Difference {
-            seed,
-            at,
-            first: 0,
-            operations: steps[..steps.len().min(at + 1)].to_vec(),
-            names,
-            answers: [left, right],
-        })
-        .collect()
+    both
 }
 
 fn answers(side: &Side, prefix: &str, start_ms: i64, steps: &[Step]) -> Vec<String> {

@@ -181,7 +181,7 @@ pub(crate) fn clean_up(world: &mut World) {
     }
     let groups = (0..GROUPS)
         .map(Group::Slot)
-        .chain([Group::Missing])
+        .chain([Group::Missing, Group::Empty])
         .map(|g| world.group(g));
     let delete = DeleteGroupsRequest::default().with_groups_names(groups.collect());
     world.ask(0, &delete);

@@ -19,6 +19,12 @@ pub(crate) const MODERN_GROUP: usize = GROUPS - 1;
 /// MEMBER_ID_REQUIRED: the group now expects the member that it has just named.
 const MEMBER_ID_REQUIRED: i16 = 79;
 
+/// Answer to what would make a group one of the other protocol while it has members.
+const MIGRATION: &str = "not sent: the embedded cluster does not know online migration";
+
+/// Member epoch of somebody who left for good; who left for a while is still a member.
+const LEFT: i32 = -1;
+
 /// Which member id a request carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Member {
@@ -35,6 +41,7 @@ fn known(world: &World, group: Group) -> (String, i32, Option<&'static str>, boo
                 generation,
                 busy,
                 instance,
+                ..
             } = &world.members[slot];
             (member_id.clone(), *generation, *instance, *busy)
         }
@@ -102,6 +109,11 @@ impl Operation for JoinGroup {
         let has_instance = self.version >= 5 && (instance.is_some() || (self.instance && !busy));
         if busy && member_id.is_empty() && !has_instance {
             return "not sent: a second member would wait for the first".to_owned();
+        }
+        if let Group::Slot(slot) = self.group
+            && !world.members[slot].modern.is_empty()
+        {
+            return MIGRATION.to_owned();
         }
         let protocol = |name: &&str| {
             JoinGroupRequestProtocol::default()
@@ -262,8 +274,10 @@ impl Operation for LeaveGroup {
             && answer.error_code == 0
             && answer.members.iter().all(|m| m.error_code == 0)
         {
-            world.members[slot].busy = false;
-            world.members[slot].instance = None;
+            let member = &mut world.members[slot];
+            member.modern.remove(&member.member_id);
+            member.busy = !member.modern.is_empty();
+            member.instance = None;
         }
         text
     }
@@ -334,7 +348,14 @@ impl ConsumerHeartbeat {
 
 impl Operation for ConsumerHeartbeat {
     fn run(&self, world: &mut World) -> String {
-        let (mut own, epoch, _, _) = known(world, self.group);
+        let (mut own, epoch, _, busy) = known(world, self.group);
+        if let Group::Slot(slot) = self.group
+            && self.epoch == MemberEpoch::Fixed(0)
+            && busy
+            && world.members[slot].modern.is_empty()
+        {
+            return MIGRATION.to_owned();
+        }
         // Version 0 lets the broker choose an id at the first time; version 1 and above bring their own.
         if own.is_empty() && self.version >= 1 {
             own = "member".to_owned();
@@ -365,7 +386,12 @@ impl Operation for ConsumerHeartbeat {
             if let Some(id) = answer.member_id {
                 member.member_id = id.to_string();
             }
-            member.busy |= answer.member_epoch >= 0;
+            if answer.member_epoch == LEFT {
+                member.modern.remove(&member.member_id);
+            } else {
+                member.modern.insert(member.member_id.clone());
+            }
+            member.busy = !member.modern.is_empty();
         }
         text
     }

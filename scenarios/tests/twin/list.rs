@@ -73,7 +73,7 @@ pub(crate) fn list(seed: u64, skip: &[&str]) -> Vec<Step> {
 }
 
 /// The operation's name, without its arguments.
-fn name(step: &Step) -> String {
+pub(crate) fn name(step: &Step) -> String {
     let debug = format!("{step:?}");
     let end = debug.find(|c: char| !c.is_alphanumeric());
     debug[..end.unwrap_or(debug.len())].to_owned()

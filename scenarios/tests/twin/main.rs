@@ -8,7 +8,7 @@
 //!
 //! `TWIN_SEEDS=7..9` chooses seeds; a failing seed is made shorter and shown with both answers. With
 //! `TWIN_SHOW=1` all answers of the first cluster are printed. `TWIN_ALL=1` goes on behind a seed that
-//! fails and shows the first differences of each as they were found. `TWIN_SKIP=Fetch,Metadata` leaves these
+//! fails and shows, as found, the first difference of each kind of operation. `TWIN_SKIP=Fetch,Metadata` leaves these
 //! operations out of the lists.
 
 #![expect(
@@ -43,13 +43,12 @@ use std::time::Instant;
 
 use scenarios::{Cluster, Kind, RealCluster};
 
-use crate::compare::{Side, compare, differences, shrink};
+use crate::compare::{Side, compare, compare_all, shrink};
 
 /// Seeds of a run without `TWIN_SEEDS`.
 const SEEDS: Range<u64> = 1..6;
 
 /// Differences of one seed that `TWIN_ALL` shows.
-const SHOWN_OF_EACH_SEED: usize = 12;
 
 /// Nothing may happen in the background that makes an answer depend on time.
 const QUIET: [(&str, &str); 5] = [
@@ -79,21 +78,22 @@ fn must_agree(sides: &[Side; 2]) {
     for seed in seeds() {
         let start = Instant::now();
         let steps = list::list(seed, &skip);
-        let mut found = differences(sides, seed, &steps);
-        if all && !found.is_empty() {
-            found.truncate(SHOWN_OF_EACH_SEED);
+        if all {
+            let found = compare_all(sides, seed, &steps);
+            if !found.is_empty() {
+                different.push(seed);
+            }
             for difference in found {
                 eprintln!("{}", difference.as_found());
             }
-            different.push(seed);
             continue;
         }
-        if let Some(first) = found.into_iter().next() {
+        if let Some(difference) = compare(sides, seed, &steps) {
             eprintln!(
                 "seed {seed} differs at operation {}; making it shorter",
-                first.at
+                difference.at
             );
-            panic!("{}", shrink(sides, first));
+            panic!("{}", shrink(sides, difference));
         }
         eprintln!(
             "seed {seed}: {} operations agree after {:?}",

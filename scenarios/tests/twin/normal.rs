@@ -24,14 +24,13 @@ const BASE64_CHARS: usize = 22;
 /// Shortest run of digits in a message that is taken for a time.
 const TIME_DIGITS: usize = 13;
 
-/// Known differences of the embedded cluster: APIs that it does not offer. AlterReplicaLogDirs, delegation tokens,
-/// UpdateFeatures, UnregisterBroker.
-const NOT_OFFERED: [i16; 7] = [34, 38, 39, 40, 41, 57, 64];
-/// The same: from this API key on there are share groups, KRaft voters and streams groups only.
-const SHARE_GROUPS: i16 = 76;
-/// The same: the newest version that the embedded cluster's protocol library knows, of WriteTxnMarkers and
-/// DescribeLogDirs.
-const CAPPED: [(i16, i16); 2] = [(27, 1), (35, 4)];
+/// APIs that the embedded cluster does not offer (its documentation says why): AlterReplicaLogDirs, delegation tokens,
+/// UpdateFeatures, UnregisterBroker, share groups, streams groups.
+const NOT_OFFERED: [i16; 23] = [
+    34, 38, 39, 40, 41, 57, 64, 76, 77, 78, 79, 80, 81, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92,
+];
+/// APIs whose newest version the protocol library does not know yet: WriteTxnMarkers, DescribeLogDirs.
+const NEWEST_NOT_OFFERED: [i16; 2] = [27, 35];
 
 /// What one cluster has handed out during one list.
 #[derive(Debug, Default)]
@@ -211,10 +210,11 @@ impl Normal for ApiVersionsResponse {
         self.throttle_time_ms = 0;
         self.finalized_features_epoch = 0; // the controller's log offset
         self.api_keys
-            .retain(|key| !NOT_OFFERED.contains(&key.api_key) && key.api_key < SHARE_GROUPS);
-        for key in &mut self.api_keys {
-            let capped = CAPPED.iter().find(|(api_key, _)| *api_key == key.api_key);
-            key.max_version = capped.map_or(key.max_version, |(_, max)| key.max_version.min(*max));
+            .retain(|row| !NOT_OFFERED.contains(&row.api_key));
+        for row in &mut self.api_keys {
+            if NEWEST_NOT_OFFERED.contains(&row.api_key) {
+                row.max_version = 0;
+            }
         }
         self.api_keys.sort_by_key(|key| key.api_key);
         self.supported_features.sort_by_key(|f| f.name.to_string());

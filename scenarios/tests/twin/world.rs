@@ -1,6 +1,6 @@
 //! One cluster as one list sees it: a connection, and what the cluster has handed out so far.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -60,6 +60,8 @@ pub(crate) struct Membership {
     /// The group has members or expects one: anybody else who joins would wait for them.
     pub(crate) busy: bool,
     pub(crate) instance: Option<&'static str>,
+    /// Ids of members of the newer protocol (KIP-848).
+    pub(crate) modern: HashSet<String>,
 }
 
 pub(crate) struct World {

@@ -17,6 +17,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
+use super::INVALID_REQUEST_WORDS;
 use super::topics::{self, name_problem};
 use crate::config::alter::{Change, Operation as ConfigOperation, Refusal, check_changes};
 use crate::config::{Described, Entries};
@@ -108,9 +109,7 @@ fn described(
         kind,
         TOPIC | BROKER | BROKER_LOGGER | CLIENT_METRICS | GROUP
     ) {
-        return invalid_request(
-            "This most likely occurs because of a request being malformed by the client library or the message was sent to an incompatible broker. See the broker logs for more details.",
-        );
+        return invalid_request(INVALID_REQUEST_WORDS);
     }
     authorize(incoming, Operation::DescribeConfigs, kind, name)?;
     let configs = &state.configs;
@@ -197,8 +196,9 @@ fn row(entry: Described, synonyms: bool, documentation: bool) -> DescribeConfigs
 struct Order {
     kind: i8,
     name: StrBytes,
-    /// `None`: an operation that the protocol does not know.
-    changes: Option<Vec<Change>>,
+    changes: Vec<Change>,
+    /// One of the changes has an operation that the protocol does not know.
+    odd_operation: bool,
 }
 
 /// IncrementalAlterConfigs: each resource by itself; one that comes twice is refused each time.
@@ -213,17 +213,22 @@ pub(crate) async fn incremental_alter_configs(
     }
     let mut state = incoming.shared.state();
     let results = request.resources.into_iter().map(|resource| {
+        let mut odd_operation = false;
         let changes = resource.configs.iter().map(|config| {
-            Some(Change {
+            let operation = ConfigOperation::of(config.config_operation);
+            odd_operation |= operation.is_none();
+            Change {
                 name: config.name.to_string(),
-                operation: ConfigOperation::of(config.config_operation)?,
+                operation: operation.unwrap_or(ConfigOperation::Set),
                 value: config.value.as_ref().map(ToString::to_string),
-            })
+            }
         });
+        let changes = changes.collect();
         let order = Order {
             kind: resource.resource_type,
             name: resource.resource_name,
-            changes: changes.collect(),
+            changes,
+            odd_operation,
         };
         let result = match times.get(&(order.kind, order.name.clone())) {
             Some(2..) => {
@@ -284,7 +289,8 @@ pub(crate) async fn alter_configs(
         let order = Order {
             kind: resource.resource_type,
             name: resource.resource_name,
-            changes: Some(changes),
+            changes,
+            odd_operation: false,
         };
         let result = match order.kind {
             BROKER_LOGGER => invalid_request(format!("Unknown resource type {BROKER_LOGGER}"))
@@ -328,21 +334,17 @@ fn change(
     order: &Order,
     validate_only: bool,
 ) -> Result<(), topics::Refusal> {
-    let Some(changes) = &order.changes else {
+    let node_id = admit(incoming, order).map_err(with_message)?;
+    if order.odd_operation {
         return Err((ResponseError::UnknownServerError, None));
-    };
-    apply(incoming, state, order, changes, validate_only).map_err(with_message)
+    }
+    apply(state, order, node_id, validate_only).map_err(with_message)
 }
 
-fn apply(
-    incoming: &Incoming,
-    state: &mut State,
-    order: &Order,
-    changes: &[Change],
-    validate_only: bool,
-) -> Result<(), Refusal> {
+/// What the broker that is asked judges before the controller does; gives the broker that is meant, if one is.
+fn admit(incoming: &Incoming, order: &Order) -> Result<Option<i32>, Refusal> {
     let (kind, name) = (order.kind, &*order.name);
-    check_changes(changes)?;
+    check_changes(&order.changes)?;
     if !matches!(
         kind,
         TOPIC | BROKER | BROKER_LOGGER | CLIENT_METRICS | GROUP
@@ -354,19 +356,24 @@ fn apply(
         _ => None,
     };
     authorize(incoming, Operation::AlterConfigs, kind, name)?;
+    Ok(node_id)
+}
+
+fn apply(
+    state: &mut State,
+    order: &Order,
+    node_id: Option<i32>,
+    validate_only: bool,
+) -> Result<(), Refusal> {
+    let (kind, name, changes) = (order.kind, &*order.name, &order.changes);
     match kind {
         TOPIC => {
-            if name.is_empty() {
-                return invalid_request("Default topic resources are not allowed.");
-            }
-            if let Some(problem) = name_problem(name) {
-                return Err((ResponseError::InvalidTopicException, problem));
-            }
+            let own = own_entries(state, kind, name);
+            let configs = state.configs.alter_topic(name, &own, changes)?;
             let Some(topic) = state.topic(name) else {
                 let message = format!("The topic '{name}' does not exist.");
                 return Err((ResponseError::UnknownTopicOrPartition, message));
             };
-            let configs = state.configs.alter_topic(&topic.configs, changes)?;
             if !validate_only {
                 let settings = crate::config::topics::settings(&state.configs, &configs);
                 let topic = Topic {

@@ -7,7 +7,7 @@ use kafka_protocol::messages::find_coordinator_response::Coordinator as Row;
 use kafka_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use super::topics;
+use super::{INVALID_REQUEST_WORDS, topics};
 use crate::cluster::Shared;
 use crate::security::{Operation, Resource};
 use crate::server::{Closed, Incoming};
@@ -21,6 +21,8 @@ pub(crate) const TRANSACTIONS_TOPIC: &str = "__transaction_state";
 /// Key types of FindCoordinator.
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
+/// Known, but not offered.
+const SHARE: i8 = 2;
 
 /// First version of FindCoordinator with many keys.
 const MANY_KEYS: i16 = 4;
@@ -88,9 +90,15 @@ pub(crate) async fn find_coordinator(
 ) -> Result<FindCoordinatorResponse, Closed> {
     if incoming.version < MANY_KEYS {
         let row = find(incoming, request.key_type, request.key);
+        let message = match ResponseError::try_from_code(row.error_code) {
+            // A broker names the error here, and calls no error one.
+            None => "NONE",
+            Some(error) => words(error),
+        };
+        let message = Some(StrBytes::from_static_str(message));
         return Ok(FindCoordinatorResponse::default()
             .with_error_code(row.error_code)
-            .with_error_message(row.error_message)
+            .with_error_message(message)
             .with_node_id(row.node_id)
             .with_host(row.host)
             .with_port(row.port));
@@ -104,15 +112,30 @@ fn find(incoming: &Incoming, key_type: i8, key: StrBytes) -> Row {
     let row = Row::default().with_key(key.clone());
     match locate(incoming, key_type, &key) {
         Ok((node_id, host, port)) => row
-            .with_error_message(None)
             .with_node_id(node_id.into())
             .with_host(StrBytes::from_string(host))
             .with_port(port),
-        Err(error) => row
-            .with_error_code(error.code())
-            .with_error_message(Some(StrBytes::from_string(error.to_string())))
-            .with_node_id((-1).into())
-            .with_port(-1),
+        Err(error) => {
+            // An unknown type is refused before the keys are looked at, with words.
+            let known = matches!(key_type, GROUP | TRANSACTION | SHARE);
+            let message = if known { "" } else { words(error) };
+            row.with_error_code(error.code())
+                .with_error_message(Some(StrBytes::from_static_str(message)))
+                .with_node_id((-1).into())
+                .with_port(-1)
+        }
+    }
+}
+
+/// Kafka's words for what FindCoordinator refuses.
+fn words(error: ResponseError) -> &'static str {
+    match error {
+        ResponseError::CoordinatorNotAvailable => "The coordinator is not available.",
+        ResponseError::GroupAuthorizationFailed => "Group authorization failed.",
+        ResponseError::TransactionalIdAuthorizationFailed => {
+            "Transactional Id authorization failed."
+        }
+        _ => INVALID_REQUEST_WORDS,
     }
 }
 

@@ -225,11 +225,12 @@ fn look(
     let mut rows = Vec::with_capacity(partitions.len());
     for (index, ((topic, partition), wanted)) in partitions.iter().enumerate() {
         let row = read(incoming, topic, *partition, wanted, isolation, left, empty);
-        let row = row.unwrap_or_else(|(error, data)| Row {
-            not_asked: data.aborted_transactions.is_some(),
-            data: data
+        let row = row.unwrap_or_else(|refused| Row {
+            not_asked: refused.1.aborted_transactions.is_some(),
+            data: refused
+                .1
                 .with_partition_index(*partition)
-                .with_error_code(error.code()),
+                .with_error_code(refused.0.code()),
             bytes: 0,
             urgent: true,
             leader_epoch: 0,
@@ -268,6 +269,9 @@ fn find(
     }
 }
 
+/// Why a partition is not read, and the row that says so.
+struct Refused(ResponseError, PartitionData);
+
 fn read(
     incoming: &Incoming,
     topic: &TopicKey,
@@ -276,7 +280,7 @@ fn read(
     isolation: Isolation,
     left: usize,
     first: bool,
-) -> Result<Row, (ResponseError, PartitionData)> {
+) -> Result<Row, Box<Refused>> {
     // An error tells nothing of the log (docs/spec/real-kafka.md 5).
     let nothing = || {
         PartitionData::default()
@@ -286,14 +290,14 @@ fn read(
             .with_records(Some(Bytes::new()))
             .with_aborted_transactions(None)
     };
-    let refused = |error| (error, nothing());
+    let refused = |error| Box::new(Refused(error, nothing()));
     // What is refused before any log is asked has an empty list of aborted transactions, in any isolation.
     let not_asked = |error| {
         let aborted = match error {
             ResponseError::InconsistentTopicId => None,
             _ => Some(Vec::new()),
         };
-        (error, nothing().with_aborted_transactions(aborted))
+        Box::new(Refused(error, nothing().with_aborted_transactions(aborted)))
     };
     // Followers need no permission on topics, but one that clients do not have.
     if isolation == Isolation::LogEnd && !incoming.may(Operation::ClusterAction, Resource::Cluster)
@@ -315,14 +319,20 @@ fn read(
     };
     let is_leader = leadership.leader == incoming.node_id;
     if !leadership.replicas.contains(&incoming.node_id) {
-        return Err((ResponseError::NotLeaderOrFollower, hint()));
+        return Err(Box::new(Refused(
+            ResponseError::NotLeaderOrFollower,
+            hint(),
+        )));
     }
     super::check_epoch(wanted.current_leader_epoch, leadership).map_err(|error| match error {
-        ResponseError::FencedLeaderEpoch => (error, hint()),
+        ResponseError::FencedLeaderEpoch => Box::new(Refused(error, hint())),
         other => refused(other),
     })?;
     if !is_leader && (incoming.version < FOLLOWERS_SINCE || isolation == Isolation::LogEnd) {
-        return Err((ResponseError::NotLeaderOrFollower, hint()));
+        return Err(Box::new(Refused(
+            ResponseError::NotLeaderOrFollower,
+            hint(),
+        )));
     }
     let log = &inner.log;
     let mut data = nothing()

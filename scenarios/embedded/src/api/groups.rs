@@ -24,15 +24,26 @@ pub(crate) use offsets::{offset_commit, offset_delete, txn_offset_commit};
 /// "Not asked for" in the bit fields of authorized operations.
 const NOT_ASKED: i32 = i32::MIN;
 
-/// Whether the principal may do this to the group, and the group has a name.
+/// Whether the principal may do this to the group. The name may be empty: offsets of old clients have no other.
+fn check_any_group(
+    incoming: &Incoming,
+    operation: Operation,
+    group: &str,
+) -> Result<(), ResponseError> {
+    if incoming.may(operation, Resource::Group(group)) {
+        Ok(())
+    } else {
+        Err(ResponseError::GroupAuthorizationFailed)
+    }
+}
+
+/// [`check_any_group`], and the group has a name.
 fn check_group(
     incoming: &Incoming,
     operation: Operation,
     group: &str,
 ) -> Result<(), ResponseError> {
-    if !incoming.may(operation, Resource::Group(group)) {
-        return Err(ResponseError::GroupAuthorizationFailed);
-    }
+    check_any_group(incoming, operation, group)?;
     if group.is_empty() {
         return Err(ResponseError::InvalidGroupId);
     }

@@ -8,9 +8,10 @@ use kafka_protocol::messages::list_offsets_response::{
 };
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
 
+use super::IntoAnswer;
 use crate::log::Isolation;
 use crate::security::{Operation, Resource};
-use crate::server::{Closed, Incoming};
+use crate::server::{Answer, Closed, Incoming};
 
 /// Timestamps that stand for something else.
 const LATEST: i64 = -1;
@@ -18,10 +19,19 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
+/// Since version 11 (KIP-1023).
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
 /// From here on an answer has leader epochs.
 const EPOCHS_SINCE: i16 = 4;
+
+/// Version 11 has the layout of version 10, the last one that `kafka-protocol` knows.
+const LAYOUT_MAX: i16 = 10;
+
+/// The version whose layout a request and its answer have.
+pub(crate) fn layout(version: i16) -> i16 {
+    version.min(LAYOUT_MAX)
+}
 
 /// Consumers; a follower gives its node id and sees the log's end.
 const CONSUMER: i32 = -1;
@@ -30,7 +40,7 @@ const CONSUMER: i32 = -1;
 pub(crate) async fn list_offsets(
     incoming: &Incoming,
     request: ListOffsetsRequest,
-) -> Result<ListOffsetsResponse, Closed> {
+) -> Result<Answer, Closed> {
     let isolation = match (request.replica_id.0, request.isolation_level) {
         (replica, _) if replica > CONSUMER => Isolation::LogEnd,
         (_, 1) => Isolation::Committed,
@@ -72,7 +82,8 @@ pub(crate) async fn list_offsets(
             .with_partitions(rows.collect())
             .with_name(name)
     });
-    Ok(ListOffsetsResponse::default().with_topics(topics.collect()))
+    let response = ListOffsetsResponse::default().with_topics(topics.collect());
+    response.into_answer(layout(incoming.version))
 }
 
 /// The first version that knows a timestamp's special meaning; `None` if there is no such meaning.

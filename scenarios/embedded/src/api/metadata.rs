@@ -1,8 +1,10 @@
 //! Metadata: brokers, topics, leaders.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -17,6 +19,9 @@ use crate::state::{Partition, State, Topic};
 /// Stands for "not asked" in the bit fields of authorized operations.
 const NOT_ASKED: i32 = i32::MIN;
 
+/// First version that names topics by id.
+const BY_ID: i16 = 12;
+
 /// Answers Metadata by name, by id, or for all topics. A missing topic is created if both the broker
 /// (`auto.create.topics.enable`) and the client want it.
 pub(crate) async fn metadata(
@@ -27,6 +32,12 @@ pub(crate) async fn metadata(
     let wanted = request
         .topics
         .filter(|topics| incoming.version > 0 || !topics.is_empty());
+    if let Some(error) = wanted
+        .as_deref()
+        .and_then(|all| refusal(incoming.version, all))
+    {
+        return Ok(refused(wanted.unwrap_or_default(), error));
+    }
     let missing: Vec<TopicName> = match &wanted {
         Some(wanted) if request.allow_auto_topic_creation => {
             let named = wanted.iter().filter(|topic| topic.topic_id.is_nil());
@@ -69,16 +80,21 @@ pub(crate) async fn metadata(
                 .map(|topic| describe(incoming, &state, topic, operations))
                 .collect()
         }
-        Some(wanted) => wanted
-            .into_iter()
-            .map(|wanted| match wanted.name {
-                _ if !wanted.topic_id.is_nil() => {
-                    by_id(incoming, &state, wanted.topic_id, operations)
-                }
-                Some(name) => by_name(incoming, &state, name, operations),
-                None => absent(None, ResponseError::InvalidRequest),
-            })
-            .collect(),
+        Some(wanted) => {
+            // Ids where there are any, else names; each once.
+            let ids: BTreeSet<_> = wanted.iter().map(|topic| topic.topic_id).collect();
+            let ids = ids.into_iter().filter(|id| !id.is_nil());
+            let rows = ids.map(|id| by_id(incoming, &state, id, operations));
+            let rows: Vec<_> = rows.collect();
+            if rows.is_empty() {
+                let names: BTreeSet<_> = wanted.into_iter().filter_map(|t| t.name).collect();
+                let rows = names.into_iter();
+                rows.map(|name| by_name(incoming, &state, name, operations))
+                    .collect()
+            } else {
+                rows
+            }
+        }
     };
     drop(state);
     // Created behind the answer, as on a broker: the client asks again.
@@ -86,6 +102,29 @@ pub(crate) async fn metadata(
         topics::create_on_sight(incoming, &name);
     }
     Ok(response)
+}
+
+/// Why the whole request is refused: a topic that nothing names, or an id in a version that does not know ids yet.
+fn refusal(version: i16, wanted: &[MetadataRequestTopic]) -> Option<ResponseError> {
+    let by_id = |topic: &MetadataRequestTopic| !topic.topic_id.is_nil();
+    let nameless = wanted.iter().any(|topic| topic.name.is_none());
+    if version < BY_ID && (nameless || wanted.iter().any(by_id)) {
+        return Some(ResponseError::InvalidRequest);
+    }
+    // A broker stumbles over the null.
+    (nameless && !wanted.iter().any(by_id)).then_some(ResponseError::UnknownServerError)
+}
+
+/// The answer to a request that is refused as a whole.
+fn refused(wanted: Vec<MetadataRequestTopic>, error: ResponseError) -> MetadataResponse {
+    let topics = wanted.into_iter().map(|topic| {
+        absent(Some(topic.name.unwrap_or_default()), error).with_topic_id(topic.topic_id)
+    });
+    MetadataResponse::default()
+        .with_cluster_id(None)
+        .with_controller_id((-1).into())
+        .with_topics(topics.collect())
+        .with_error_code(error.code())
 }
 
 /// Who may see a topic, and may create it there or anywhere, creates it by asking.
@@ -116,13 +155,13 @@ fn by_name(
     if !incoming.may(Operation::Describe, Resource::Topic(&name)) {
         return absent(Some(name), ResponseError::TopicAuthorizationFailed);
     }
-    match state.topic(&name) {
-        Some(topic) => describe(incoming, state, topic, operations),
-        None if topics::name_problem(&name).is_some() => {
-            absent(Some(name), ResponseError::InvalidTopicException)
-        }
-        None => absent(Some(name), ResponseError::UnknownTopicOrPartition),
-    }
+    let error = match state.topic(&name) {
+        Some(topic) => return describe(incoming, state, topic, operations),
+        None if topics::name_problem(&name).is_some() => ResponseError::InvalidTopicException,
+        None => ResponseError::UnknownTopicOrPartition,
+    };
+    let allowed = topic_operations(incoming, &name, operations);
+    absent(Some(name), error).with_topic_authorized_operations(allowed)
 }
 
 fn by_id(
@@ -147,16 +186,21 @@ fn absent(name: Option<TopicName>, error: ResponseError) -> MetadataResponseTopi
         .with_topic_authorized_operations(NOT_ASKED)
 }
 
+/// What may be done with a topic, whether it is there or not.
+fn topic_operations(incoming: &Incoming, name: &str, asked: bool) -> i32 {
+    match asked {
+        true => incoming.authorized_operations(Resource::Topic(name)),
+        false => NOT_ASKED,
+    }
+}
+
 fn describe(
     incoming: &Incoming,
     state: &State,
     topic: &Topic,
     operations: bool,
 ) -> MetadataResponseTopic {
-    let operations = match operations {
-        true => incoming.authorized_operations(Resource::Topic(&topic.name)),
-        false => NOT_ASKED,
-    };
+    let operations = topic_operations(incoming, &topic.name, operations);
     MetadataResponseTopic::default()
         .with_name(Some(StrBytes::from_string(topic.name.clone()).into()))
         .with_topic_id(topic.id)

@@ -7,6 +7,7 @@ use kafka_protocol::error::ResponseError;
 use super::catalogue::{self, Entry, Kind, items};
 use super::store::{Configs, Entries, MIN_IN_SYNC};
 use super::topics;
+use crate::api::name_problem;
 
 /// Error code and message.
 pub(crate) type Refusal = (ResponseError, String);
@@ -129,12 +130,13 @@ fn invalid(message: String) -> Refusal {
 }
 
 impl Configs {
-    /// A topic's entries after `changes`.
+    /// The entries of the topic `name` after `changes`. The name is judged behind operations and before values.
     ///
     /// # Errors
-    /// INVALID_CONFIG. Taking away what nobody set is no error, whatever its name.
+    /// INVALID_CONFIG, or what is wrong with the name. Taking away what nobody set is no error, whatever its name.
     pub(crate) fn alter_topic(
         &self,
+        name: &str,
         own: &Entries,
         changes: &[Change],
     ) -> Result<Entries, Refusal> {
@@ -146,6 +148,13 @@ impl Configs {
             default,
             no_list_for_controller,
         )?;
+        if name.is_empty() {
+            let message = "Default topic resources are not allowed.".to_owned();
+            return Err((ResponseError::InvalidRequest, message));
+        }
+        if let Some(problem) = name_problem(name) {
+            return Err((ResponseError::InvalidTopicException, problem));
+        }
         topics::check(self, &after).map_err(invalid)?;
         Ok(after)
     }
@@ -352,7 +361,7 @@ mod tests {
             (3, "compact", ""),
         ] {
             let changes = [change("cleanup.policy", operation, value)];
-            own = configs.alter_topic(&own, &changes).unwrap();
+            own = configs.alter_topic("t", &own, &changes).unwrap();
             assert_eq!(own["cleanup.policy"], after);
         }
     }
@@ -360,7 +369,7 @@ mod tests {
     #[test]
     fn only_lists_are_appended_to() {
         let error = configs()
-            .alter_topic(&Entries::new(), &[change("retention.ms", 3, "1")])
+            .alter_topic("t", &Entries::new(), &[change("retention.ms", 3, "1")])
             .unwrap_err();
         let message = "Can't SUBTRACT to key retention.ms because its type is not LIST.";
         assert_eq!(error, (ResponseError::InvalidConfig, message.to_owned()));
@@ -378,7 +387,7 @@ mod tests {
             ..change("nonsense", 1, "")
         };
         assert_eq!(
-            configs().alter_topic(&Entries::new(), &[delete]),
+            configs().alter_topic("t", &Entries::new(), &[delete]),
             Ok(Entries::new())
         );
     }

@@ -8,6 +8,34 @@ use super::catalogue::{self, Entry, items};
 use super::store::{Configs, Entries};
 use crate::log::LogSettings;
 
+/// The order in which a broker judges values, as Kafka's `LogConfig` defines them; others come last.
+const ORDER: [&str; 24] = [
+    "segment.bytes",
+    "segment.ms",
+    "segment.jitter.ms",
+    "segment.index.bytes",
+    "flush.messages",
+    "flush.ms",
+    "retention.bytes",
+    "retention.ms",
+    "max.message.bytes",
+    "index.interval.bytes",
+    "delete.retention.ms",
+    "min.compaction.lag.ms",
+    "max.compaction.lag.ms",
+    "file.delete.delay.ms",
+    "min.cleanable.dirty.ratio",
+    "cleanup.policy",
+    "unclean.leader.election.enable",
+    "min.insync.replicas",
+    "compression.type",
+    "compression.gzip.level",
+    "compression.lz4.level",
+    "compression.zstd.level",
+    "preallocate",
+    "message.timestamp.type",
+];
+
 /// Whether a topic may have these entries.
 ///
 /// # Errors
@@ -20,7 +48,11 @@ pub(crate) fn check(configs: &Configs, entries: &Entries) -> Result<(), String> 
     {
         return Err(format!("Unknown topic config name: {name}"));
     }
-    for (name, value) in entries {
+    let first = ORDER.iter().filter_map(|name| entries.get_key_value(*name));
+    let rest = entries
+        .iter()
+        .filter(|(name, _)| !ORDER.contains(&name.as_str()));
+    for (name, value) in first.chain(rest) {
         if let Some(entry) = catalogue::find(table, name) {
             entry.check(value)?;
         }

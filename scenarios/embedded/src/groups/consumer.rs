@@ -35,7 +35,7 @@ pub(crate) type Image = BTreeMap<String, (Uuid, i32)>;
 const COMMIT_WITH_EPOCH: i16 = 9;
 
 /// A KIP-848 consumer group.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Consumers {
     epoch: i32,
     /// The group epoch that `target` was made for.
@@ -46,6 +46,20 @@ pub(crate) struct Consumers {
     target: BTreeMap<StrBytes, Assignment>,
     /// The subscribed topics as they were when the group epoch was last judged.
     seen: Image,
+}
+
+impl Default for Consumers {
+    /// No members, in epoch 1 with nothing assigned: the first member brings epoch 2, as on 4.3.1.
+    fn default() -> Self {
+        Self {
+            epoch: 1,
+            assignment_epoch: 1,
+            members: IndexMap::new(),
+            statics: IndexMap::new(),
+            target: BTreeMap::new(),
+            seen: Image::new(),
+        }
+    }
 }
 
 impl Consumers {
@@ -101,6 +115,33 @@ impl Consumers {
             self.statics.shift_remove(instance_id);
         }
         self.epoch = self.epoch.saturating_add(1);
+    }
+
+    /// LeaveGroup, by which tools remove members: each by its id or, if that is empty, by its instance id; one result each.
+    pub(crate) fn take_out(
+        &mut self,
+        leaving: &[(StrBytes, Option<StrBytes>)],
+    ) -> Vec<Result<(), ResponseError>> {
+        let rows = leaving.iter();
+        rows.map(|(id, instance_id)| {
+            let unknown = ResponseError::UnknownMemberId;
+            let id = match instance_id {
+                None => id.clone(),
+                Some(instance_id) => {
+                    let known = self.statics.get(instance_id).ok_or(unknown)?;
+                    if !id.is_empty() && id != known {
+                        return Err(ResponseError::FencedInstanceId);
+                    }
+                    known.clone()
+                }
+            };
+            if !self.members.contains_key(&id) {
+                return Err(unknown);
+            }
+            self.remove(&id);
+            Ok(())
+        })
+        .collect()
     }
 
     /// Judges an offset commit (`ConsumerGroup.validateOffsetCommit`).

@@ -91,6 +91,20 @@ impl Session {
                 Some(name.ok_or(Closed)?)
             }
         };
+        Ok((Self::new(shared, listener, name, entry)?, transport))
+    }
+
+    /// A connection that has not said anything yet; `name` is its client's, by its certificate.
+    ///
+    /// # Errors
+    /// [`Closed`] if there is no such listener.
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        listener: usize,
+        name: Option<String>,
+        entry: Entry,
+    ) -> Result<Self, Closed> {
+        let gate = shared.security.gate(listener)?;
         let (principal, stage) = match name {
             _ if gate.has_sasl => (
                 ANONYMOUS.into(),
@@ -102,7 +116,7 @@ impl Session {
             None => (ANONYMOUS.into(), Stage::Open),
         };
         entry.rename(&principal);
-        let session = Self {
+        Ok(Self {
             shared: Arc::clone(shared),
             listener,
             entry,
@@ -111,8 +125,7 @@ impl Session {
             proven: None,
             expires_ms: None,
             reauthentication_ms: None,
-        };
-        Ok((session, transport))
+        })
     }
 
     pub(crate) fn principal(&self) -> &Arc<str> {

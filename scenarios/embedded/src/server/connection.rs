@@ -135,7 +135,7 @@ async fn serve_one<S: Transport>(
 }
 
 /// Splits a frame into who asks for what, its correlation id and the request's body.
-fn parse(
+pub(super) fn parse(
     shared: &Arc<Shared>,
     node_id: i32,
     listener: usize,
@@ -180,7 +180,11 @@ fn parse(
 }
 
 /// Length and header of an answer.
-fn head(correlation_id: i32, header_version: i16, body_bytes: usize) -> Result<BytesMut, Closed> {
+pub(super) fn head(
+    correlation_id: i32,
+    header_version: i16,
+    body_bytes: usize,
+) -> Result<BytesMut, Closed> {
     let mut head = BytesMut::with_capacity(16);
     head.put_i32(0);
     let header = ResponseHeader::default().with_correlation_id(correlation_id);

@@ -173,7 +173,7 @@ impl<S: Transport> Link<S> {
 }
 
 /// Reads one frame. May be dropped at any time: what has arrived stays in `read`.
-async fn read_frame<S: AsyncRead + Unpin>(
+pub(super) async fn read_frame<S: AsyncRead + Unpin>(
     stream: &mut S,
     read: &mut BytesMut,
     bytes_max: usize,

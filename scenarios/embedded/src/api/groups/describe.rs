@@ -10,7 +10,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::{NOT_ASKED, authorized_operations, check_group};
+use super::{NOT_ASKED, authorized_operations, check_any_group};
 use crate::groups::Kind;
 use crate::security::{Operation, Resource};
 use crate::server::{Closed, Incoming};
@@ -74,7 +74,7 @@ pub(crate) async fn describe_groups(
             }
             Err((error, _)) => return row.with_error_code(error.code()),
         };
-        let operations = match asked {
+        let operations = match asked && row.error_code == 0 {
             true => authorized_operations(incoming, &id),
             false => NOT_ASKED,
         };
@@ -87,7 +87,7 @@ fn describe(
     incoming: &Incoming,
     id: &GroupId,
 ) -> Result<DescribedGroup, (ResponseError, Option<String>)> {
-    check_group(incoming, Operation::Describe, id).map_err(|error| (error, None))?;
+    check_any_group(incoming, Operation::Describe, id).map_err(|error| (error, None))?;
     let missing = |text: String| (ResponseError::GroupIdNotFound, Some(text));
     let groups = &incoming.shared.groups;
     let described = groups.with(incoming, id, |table, _| match table.get(&**id) {
@@ -110,7 +110,7 @@ pub(crate) async fn delete_groups(
     request: DeleteGroupsRequest,
 ) -> Result<DeleteGroupsResponse, Closed> {
     let results = request.groups_names.into_iter().map(|id| {
-        let result = check_group(incoming, Operation::Delete, &id).and_then(|()| {
+        let result = check_any_group(incoming, Operation::Delete, &id).and_then(|()| {
             let groups = &incoming.shared.groups;
             groups.with(incoming, &id, |table, _| match table.get(&*id) {
                 None => Err(ResponseError::GroupIdNotFound),

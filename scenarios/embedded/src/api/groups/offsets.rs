@@ -26,6 +26,9 @@ use crate::security::{Operation, Resource};
 use crate::server::{Closed, Incoming};
 use crate::transactions::{Owner, Producer};
 
+/// First version of OffsetCommit that says GROUP_ID_NOT_FOUND; before, the generation is just illegal.
+const COMMIT_NOT_FOUND: i16 = 9;
+
 /// First version of OffsetCommit that names topics by id.
 const BY_ID: i16 = 10;
 
@@ -213,11 +216,14 @@ fn commit(
     // The lock of the transactions is not taken within the groups' one.
     let producer_id = owner.map(|owner| owner.producer.id);
     let work = |table: &mut Table, at: &At<'_>| {
-        if !table.contains_key(&**group_id) {
+        let known = table.contains_key(&**group_id);
+        if !known {
             if who.epoch >= 0 {
-                return Err(ResponseError::IllegalGeneration);
+                return Err(match who.version {
+                    COMMIT_NOT_FOUND.. if !who.transactional => ResponseError::GroupIdNotFound,
+                    _ => ResponseError::IllegalGeneration,
+                });
             }
-            table.insert(group_id.0.clone(), Default::default());
         }
         let group = table.entry(group_id.0.clone()).or_default();
         group.may_commit(who, at)?;
@@ -239,6 +245,9 @@ fn commit(
                 Some(id) => offsets.commit_pending(id, topic, row.partition, committed),
                 None => offsets.commit(topic, row.partition, committed),
             }
+        }
+        if !known && group.offsets.is_empty() {
+            table.remove(&**group_id); // nothing was written that would make a group
         }
         Ok(())
     };

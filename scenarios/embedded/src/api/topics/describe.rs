@@ -43,16 +43,12 @@ pub(crate) async fn describe_topic_partitions(
             .collect()
     };
     if let Some(cursor) = &request.cursor
-        && (cursor.partition_index < 0
-            || !asked.is_empty()
-                && !all
-                && asked
-                    .iter()
-                    .all(|name| name.as_str() < &**cursor.topic_name))
+        && (cursor.partition_index < 0 || !all && !asked.contains(&**cursor.topic_name))
     {
-        let refused = asked
-            .into_iter()
-            .map(|name| missing(name, ResponseError::InvalidRequest));
+        let refused = request
+            .topics
+            .iter()
+            .map(|topic| missing(topic.name.to_string(), ResponseError::InvalidRequest));
         return Ok(DescribeTopicPartitionsResponse::default()
             .with_topics(refused.collect())
             .with_next_cursor(None));
@@ -85,7 +81,9 @@ pub(crate) async fn describe_topic_partitions(
                 Some(_) => ResponseError::UnknownServerError,
                 None => ResponseError::UnknownTopicOrPartition,
             };
-            response.topics.push(missing(name.clone(), error));
+            let row = missing(name.clone(), error);
+            let row = row.with_topic_authorized_operations(ALL_OPERATIONS);
+            response.topics.push(row);
             continue;
         };
         let first = if *name == from { from_partition } else { 0 };

@@ -6,16 +6,19 @@ use kafka_protocol::messages::consumer_group_heartbeat_response::{
 };
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 use kafka_protocol::protocol::StrBytes;
-use uuid::Uuid;
 
 use super::assignors::ASSIGNORS;
 use super::member::{LEFT_FOR_A_WHILE, Member, State};
 use super::pattern::Pattern;
 use super::{Assignment, Consumers, Image};
+use crate::cluster::random_id;
 use crate::groups::{At, Client};
 
-/// The member epoch of somebody who joins; below it are those who leave: -1 for good, [`LEFT_FOR_A_WHILE`].
+/// The member epoch of somebody who joins; below it are those who leave: [`LEFT`], [`LEFT_FOR_A_WHILE`].
 const JOIN: i32 = 0;
+
+/// The member epoch of somebody who leaves for good.
+const LEFT: i32 = -1;
 
 /// First version whose members choose their own ids.
 const OWN_MEMBER_ID: i16 = 1;
@@ -49,7 +52,8 @@ impl Beat<'_> {
         let request = self.request;
         let invalid = |text: &str| Err((ResponseError::InvalidRequest, text.to_owned()));
         let blank = |text: &Option<StrBytes>| text.as_ref().is_some_and(|t| t.trim().is_empty());
-        let anonymous = self.version < OWN_MEMBER_ID && self.joins();
+        let names_itself = request.member_epoch > JOIN || request.member_epoch == LEFT;
+        let anonymous = self.version < OWN_MEMBER_ID && !names_itself;
         if request.member_id.trim().is_empty() && !anonymous {
             return invalid("MemberId can't be empty.");
         }
@@ -176,7 +180,7 @@ impl Consumers {
     ) -> Result<(StrBytes, bool), Refusal> {
         let request = beat.request;
         let id = match request.member_id.is_empty() {
-            true => StrBytes::from_string(Uuid::new_v4().to_string()),
+            true => StrBytes::from_string(random_id()),
             false => request.member_id.clone(),
         };
         if let Some(instance_id) = &request.instance_id {
