@@ -150,7 +150,10 @@ pub(crate) async fn leave_group(
     let result = check_group(incoming, Operation::Read, &request.group_id).and_then(|()| {
         let groups = &incoming.shared.groups;
         groups.with(incoming, &request.group_id, |table, at| {
-            match table.get_mut(&*request.group_id).map(|group| &mut group.kind) {
+            match table
+                .get_mut(&*request.group_id)
+                .map(|group| &mut group.kind)
+            {
                 Some(Kind::Classic(classic)) => classic.leave(&members, at),
                 Some(Kind::Consumer(consumers)) => consumers.take_out(&members),
                 None => vec![Err(ResponseError::UnknownMemberId); members.len()],
