@@ -28,6 +28,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod walk;
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;

@@ -47,6 +47,9 @@ pub(crate) struct Names {
     sessions: Vec<i32>,
     /// Bodies of all batches sent.
     pub(crate) sent: HashSet<Bytes>,
+    /// The request asks for the largest timestamp. Which record has that is chance where brokers tell the time: two
+    /// batches, or markers, may fall into one millisecond.
+    pub(crate) largest_timestamp: bool,
     /// Lines to show below the answer.
     pub(crate) notes: Vec<String>,
 }
@@ -277,6 +280,9 @@ impl Normal for ListOffsetsResponse {
         self.topics.sort_by_key(|t| t.name.to_string());
         for partition in self.topics.iter_mut().flat_map(|t| &mut t.partitions) {
             partition.timestamp = names.time(partition.timestamp);
+            if names.largest_timestamp && partition.timestamp == BROKER_TIME {
+                partition.offset = BROKER_TIME;
+            }
         }
         for topic in &mut self.topics {
             topic.partitions.sort_by_key(|p| p.partition_index);

@@ -1,6 +1,6 @@
 //! Fetch.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -125,8 +125,13 @@ pub(crate) async fn fetch(
         .filter(|(_, row)| row.bytes > 0)
         .map(|(index, _)| *index)
         .collect();
-    let (last, first): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, row)| row.not_asked);
-    for (index, row) in first.into_iter().chain(last) {
+    let mut rows = rows;
+    rows.sort_by_key(|(_, row)| {
+        let unknown_id = row.data.error_code == ResponseError::UnknownTopicId.code();
+        (row.not_asked, !unknown_id)
+    });
+    let answered: Vec<usize> = rows.iter().map(|(index, _)| *index).collect();
+    for (index, row) in rows {
         let Some((key, wanted)) = round.partitions.get_index_mut(index) else {
             continue;
         };
@@ -145,7 +150,13 @@ pub(crate) async fn fetch(
     }
     if round.session_id != 0 {
         let mut partitions = std::mem::take(&mut round.partitions);
-        if !served.is_empty() {
+        if !round.incremental {
+            // A new session has the order of its first answer.
+            let place: HashMap<usize, usize> = answered.into_iter().zip(0..).collect();
+            let mut all: Vec<_> = partitions.drain(..).enumerate().collect();
+            all.sort_by_key(|(index, _)| place.get(index));
+            partitions.extend(all.into_iter().map(|(_, wanted)| wanted));
+        } else if !served.is_empty() {
             let (last, first): (Vec<_>, Vec<_>) =
                 { partitions.drain(..).enumerate() }.partition(|(index, _)| served.contains(index));
             partitions.extend(first.into_iter().chain(last).map(|(_, wanted)| wanted));

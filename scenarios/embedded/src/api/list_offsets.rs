@@ -22,6 +22,9 @@ const LATEST_TIERED: i64 = -5;
 /// Since version 11 (KIP-1023).
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
+/// From here on an answer has leader epochs.
+const EPOCHS_SINCE: i16 = 4;
+
 /// Version 11 has the layout of version 10, the last one that `kafka-protocol` knows.
 const LAYOUT_MAX: i16 = 10;
 
@@ -67,7 +70,11 @@ pub(crate) async fn list_offsets(
                 Ok((offset, timestamp, epoch)) => row
                     .with_offset(offset)
                     .with_timestamp(timestamp)
-                    .with_leader_epoch(epoch),
+                    .with_leader_epoch(if incoming.version >= EPOCHS_SINCE {
+                        epoch
+                    } else {
+                        -1
+                    }),
                 Err(error) => row.with_error_code(error.code()),
             }
         });

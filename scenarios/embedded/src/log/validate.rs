@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 
 use super::assemble::{Front, checksum_in_place, put};
+use super::walk::{Reading, Seen, read_records};
 use super::{Append, Refused, Scope};
 
 /// Base offset and length of a batch of any format.
@@ -132,12 +133,12 @@ pub(super) fn validate(
     let body = batch.slice(HEADER_BYTES.min(batch.len())..);
     let plain = decompress(source, &body, DECOMPRESSED_BYTES_MAX);
     let plain = plain.map_err(|_| Refused::bare(UnknownServerError))?;
-    let walked = walk(
-        &header,
-        &plain,
-        source != target || source == Codec::None,
-        append,
-    )?;
+    let reading = match source {
+        Codec::None => Reading::InPlace,
+        _ if source == target => Reading::Skimmed,
+        _ => Reading::Streamed,
+    };
+    let walked = walk(&header, &plain, reading, append)?;
     let validated = match (source, target) {
         (Codec::None, Codec::None) => in_place(batch, &header, base_offset, &walked, append),
         _ if source == target && walked.deltas_count_up => {
@@ -172,7 +173,7 @@ struct Walked {
 fn walk(
     header: &BatchHeader,
     plain: &[u8],
-    whole_records: bool,
+    reading: Reading,
     append: &Append<'_>,
 ) -> Result<Walked, Refused> {
     let mut walked = Walked {
@@ -182,10 +183,10 @@ fn walk(
     };
     let mut errors = Vec::new();
     let mut timestamps_are_wrong = false;
-    for (index, record) in (0..).zip(records(plain, header.count())) {
-        let record = record.map_err(|_| Refused::bare(ResponseError::InvalidRecord))?;
-        let timestamp_ms = timestamp_ms(header, &record);
-        if append.settings.cleanup_compact && record.key.is_none() {
+    for (index, record) in (0..).zip(read_records(plain, header.count(), reading)) {
+        let record = record.map_err(Refused::bare)?;
+        let timestamp_ms = timestamp_of(header, record.timestamp_delta_ms);
+        if append.settings.cleanup_compact && record.key_bytes.is_none() {
             let (topic, partition) = (append.topic, append.partition);
             let message = format!(
                 "Compacted topic cannot accept message without key in topic partition \
@@ -193,7 +194,7 @@ fn walk(
             );
             errors.push((index, Some(message)));
         } else if let Some(message) =
-            wrong_timestamp(header, &record, timestamp_ms, whole_records, append)
+            wrong_timestamp(header, &record, timestamp_ms, reading, append)
         {
             timestamps_are_wrong = true;
             errors.push((index, Some(message)));
@@ -213,22 +214,24 @@ fn walk(
 
 /// When a record says that it was written.
 pub(super) fn timestamp_ms(header: &BatchHeader, record: &RecordView<'_>) -> i64 {
+    timestamp_of(header, record.timestamp_delta_ms)
+}
+
+fn timestamp_of(header: &BatchHeader, delta_ms: i64) -> i64 {
     match header.timestamp_type() {
         TimestampType::LogAppendTime => header.max_timestamp_ms(),
         // wraps, as Java's addition
-        TimestampType::CreateTime => header
-            .base_timestamp_ms()
-            .wrapping_add(record.timestamp_delta_ms),
+        TimestampType::CreateTime => header.base_timestamp_ms().wrapping_add(delta_ms),
     }
 }
 
-/// Rows 18 and 20, with the broker's texts. `whole_records`: Java holds a whole record there, not
-/// one of which it has skipped the fields, and prints it so.
+/// Rows 18 and 20, with the broker's texts. When Java skims it holds a record
+/// of which it has skipped the fields, and prints it so.
 fn wrong_timestamp(
     header: &BatchHeader,
-    record: &RecordView<'_>,
+    record: &Seen,
     timestamp_ms: i64,
-    whole_records: bool,
+    reading: Reading,
     append: &Append<'_>,
 ) -> Option<String> {
     let (now_ms, settings) = (append.now_ms, append.settings);
@@ -248,13 +251,12 @@ fn wrong_timestamp(
         });
     }
     (header.timestamp_type() == TimestampType::LogAppendTime).then(|| {
-        let (name, none) = if whole_records {
-            ("DefaultRecord", 0)
-        } else {
-            ("PartialDefaultRecord", -1)
+        let (name, none) = match reading {
+            Reading::InPlace | Reading::Streamed => ("DefaultRecord", 0),
+            Reading::Skimmed => ("PartialDefaultRecord", -1),
         };
-        let bytes = |field: Option<&[u8]>| field.map_or(none, |field| field.len() as i64);
-        let (key, value) = (bytes(record.key), bytes(record.value));
+        let bytes = |field: Option<usize>| field.map_or(none, |bytes| bytes as i64);
+        let (key, value) = (bytes(record.key_bytes), bytes(record.value_bytes));
         format!(
             "Invalid timestamp type in message {name}(offset={offset}, timestamp={timestamp_ms}, \
              key={key} bytes, value={value} bytes). Producer should not set timestamp type to \
@@ -355,7 +357,11 @@ fn rebuild(
     let mut out = Vec::with_capacity(plain.len());
     for (index, record) in (0..).zip(records(plain, header.count())) {
         let record = record.ok()?;
-        let delta_ms = timestamp_ms(header, &record).wrapping_sub(base_timestamp_ms);
+        let at_ms = timestamp_ms(header, &record);
+        if at_ms < -1 {
+            return None; // Java's builder takes no such time
+        }
+        let delta_ms = at_ms.wrapping_sub(base_timestamp_ms);
         write_record(&mut out, delta_ms, index, record.fields());
     }
     let (bit, max_timestamp_ms) = if append.settings.log_append_time {

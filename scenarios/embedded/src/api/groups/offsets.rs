@@ -206,6 +206,11 @@ fn commit(
     }
     let groups = &incoming.shared.groups;
     let good = |row: &&mut Row| row.result.is_ok();
+    if owner.is_some() && group_id.is_empty() {
+        // The transaction's coordinator is not asked.
+        let rows = rows.iter_mut().filter(good);
+        return rows.for_each(|row| row.result = Err(ResponseError::InvalidGroupId));
+    }
     let admitted = coordinated_here(incoming, OFFSETS_TOPIC, group_id)
         .and_then(|_| owner.map_or(Ok(()), |owner| admit_offsets(incoming, owner, group_id)));
     // The lock of the transactions is not taken within the groups' one.
