@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context};
-use engine::cluster::ClusterError;
+use engine::cluster::{ClusterError, TopicListing};
 use engine::offsets::{OffsetTable, SourcePartition};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
@@ -269,6 +269,9 @@ async fn look(flow: Arc<Flow>, stored: Option<Arc<OffsetTable>>) -> Result<Round
     };
     let mut listed = flow.source.topics().await?;
     listed.retain(|topic| !topic.is_internal && flow.config.replicates(&topic.name));
+    // What the source cannot tell now stays as it is: stopping it would write its batches in flight twice.
+    let untold = listed.extract_if(.., |topic| topic.error.is_some());
+    let untold: Vec<TopicListing> = untold.collect();
     let source: BTreeMap<String, i32> = listed
         .iter()
         .map(|topic| (topic.name.clone(), topic.partitions))
@@ -292,8 +295,14 @@ async fn look(flow: Arc<Flow>, stored: Option<Arc<OffsetTable>>) -> Result<Round
             (0..ready).map(|partition| ((topic.name.clone(), partition), topic.id))
         })
         .collect();
+    let untold = untold.into_iter().filter_map(|topic| {
+        let code = topic.error?;
+        let reason = format!("source cluster {} answers {code}", flow.source.alias());
+        Some((topic.name, Blocked { reason, from: 0 }))
+    });
     let blocked = blocked
         .into_iter()
+        .chain(untold)
         .map(|(topic, blocked)| {
             let partitions = source.get(&topic).copied().unwrap_or(0);
             (topic, (blocked, partitions))

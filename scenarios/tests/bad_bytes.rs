@@ -153,8 +153,8 @@ fn bad_bytes_close_their_own_connection_only() {
         ("garbage behind a header", frame(&[&header(0, 9), &random])),
     ];
     let stop = AtomicBool::new(false);
+    let bootstrap = cluster.bootstrap();
     std::thread::scope(|scope| {
-        let bootstrap = cluster.bootstrap();
         let running = scope.spawn(|| writes_and_reads(&bootstrap, &stop));
         let mut bystander = connect(&cluster);
         is_served(&mut bystander);

@@ -2,10 +2,10 @@
 //!
 //! The effect of each fault on an independent client is shown in `scenarios/tests/embedded_faults.rs`.
 
+mod absence;
 mod codes;
 mod connections;
 mod data;
-mod silence;
 
 use embedded::{ApiKey, Effect, Fault, FaultHandle};
 use scenarios::client::{KafkaClient, unique};

@@ -2,6 +2,7 @@
 
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
@@ -26,6 +27,8 @@ pub struct TopicListing {
     pub partitions: i32,
     /// A broker-internal topic such as `__consumer_offsets`.
     pub is_internal: bool,
+    /// The broker cannot tell about the topic now: its id and partitions say nothing.
+    pub error: Option<ErrorCode>,
 }
 
 /// A topic to create.
@@ -42,25 +45,13 @@ pub struct NewTopic {
 }
 
 impl Cluster {
-    /// Every topic that we may see. A topic without a leader is listed; one that is being deleted is not.
+    /// Every topic that we may see. A topic without a leader is listed; one that is deleted is not.
     ///
     /// # Errors
     /// [`ClusterError`] when no broker answers.
     pub async fn topics(&self) -> Result<Vec<TopicListing>, ClusterError> {
         let answer = self.metadata(None).await?;
-        let listing = answer.topics.into_iter().filter_map(|topic| {
-            // Deleted while listed, or not ours to see. Any other error is about leaders and passes.
-            if matches!(topic.error_code, 3 | 29) {
-                return None;
-            }
-            Some(TopicListing {
-                name: topic.name?.to_string(),
-                id: topic.topic_id,
-                partitions: i32::try_from(topic.partitions.len()).ok()?,
-                is_internal: topic.is_internal,
-            })
-        });
-        Ok(listing.collect())
+        Ok(answer.topics.into_iter().filter_map(listing).collect())
     }
 
     /// Creates topics. Each result stands by itself: one refusal stops nothing else. A topic that
@@ -167,6 +158,21 @@ fn may_exist_elsewhere(code: ErrorCode) -> bool {
     matches!(code.0, 29 | 31 | 35)
 }
 
+/// None for a topic that is not ours to see. An error with partitions is about their leaders, and passes.
+fn listing(topic: MetadataResponseTopic) -> Option<TopicListing> {
+    let error = ErrorCode(topic.error_code).err();
+    if error == Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED) {
+        return None;
+    }
+    Some(TopicListing {
+        name: topic.name?.to_string(),
+        id: topic.topic_id,
+        partitions: i32::try_from(topic.partitions.len()).ok()?,
+        is_internal: topic.is_internal,
+        error: error.filter(|_| topic.partitions.is_empty()),
+    })
+}
+
 fn creatable(topic: &NewTopic) -> CreatableTopic {
     let configs = topic.configs.iter().map(|(name, value)| {
         CreatableTopicConfig::default()
@@ -183,4 +189,37 @@ fn creatable(topic: &NewTopic) -> CreatableTopic {
 /// A topic name as the message crate wants it.
 pub(crate) fn topic_name(name: &str) -> TopicName {
     TopicName(StrBytes::from_string(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
+
+    use super::*;
+
+    fn answered(error: ErrorCode, partitions: usize) -> Option<TopicListing> {
+        let partitions = vec![MetadataResponsePartition::default(); partitions];
+        let topic = MetadataResponseTopic::default()
+            .with_name(Some(topic_name("orders")))
+            .with_error_code(error.0)
+            .with_partitions(partitions);
+        listing(topic)
+    }
+
+    /// A topic that is named with an error is not a topic without partitions: what is copied of it goes on.
+    #[test]
+    fn an_error_is_no_statement_about_partitions() {
+        let with = |error, partitions| {
+            answered(error, partitions).map(|topic| (topic.partitions, topic.error))
+        };
+        assert_eq!(with(ErrorCode::NONE, 3), Some((3, None)));
+        assert_eq!(with(ErrorCode::LEADER_NOT_AVAILABLE, 3), Some((3, None)));
+        for error in [
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            ErrorCode::LEADER_NOT_AVAILABLE,
+        ] {
+            assert_eq!(with(error, 0), Some((0, Some(error))));
+        }
+        assert_eq!(with(ErrorCode::TOPIC_AUTHORIZATION_FAILED, 0), None);
+    }
 }

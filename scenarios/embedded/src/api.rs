@@ -41,7 +41,6 @@ macro_rules! offer {
 
         /// As [`OFFERED`], and what reads a made-up request of the API.
         #[cfg(any(test, fuzzing))]
-        #[expect(clippy::type_complexity, reason = "four columns of one table")]
         pub(crate) fn readers() -> impl Iterator<Item = (ApiKey, i16, i16, fn(&mut Inventor<'_>, i16) -> bool)> {
             [$((
                 ApiKey::$api,

@@ -48,8 +48,6 @@ use crate::compare::{Side, compare, compare_all, shrink};
 /// Seeds of a run without `TWIN_SEEDS`.
 const SEEDS: Range<u64> = 1..6;
 
-/// Differences of one seed that `TWIN_ALL` shows.
-
 /// Nothing may happen in the background that makes an answer depend on time.
 const QUIET: [(&str, &str); 5] = [
     ("log.cleaner.backoff.ms", "86400000"),

@@ -51,6 +51,33 @@ fn retriable_codes_pass() {
     stage.finish(&mut product, load);
 }
 
+/// Goal: a topic that the source lists with an error is not taken for one that is gone: nothing is stopped, started or doubled.
+#[test]
+fn a_listing_with_an_error_stops_nothing() {
+    let stage = Stage::new("listed", 1, 2);
+    let mut product = stage.flow.run();
+    let load = stage.load();
+    stage.await_going_on("started", &[0, 1]);
+    for code in [
+        ResponseError::UnknownTopicOrPartition,
+        ResponseError::LeaderNotAvailable,
+    ] {
+        let untold = stage.at_source(Fault::new(Effect::Error(code)).on_api(ApiKey::Metadata));
+        await_hits("rounds", &untold, 3);
+        stage.await_going_on("listed with an error", &[0, 1]);
+    }
+    await_line(
+        &mut product,
+        &["not copied now", "UNKNOWN_TOPIC_OR_PARTITION (3)"],
+    );
+    assert!(
+        !product.output().contains("has it no more"),
+        "{}",
+        product.output()
+    );
+    stage.finish(&mut product, load);
+}
+
 /// Goal: codes at the start (creating topics, configs, producer ids, offsets, positions) delay it and are named, and that is all.
 #[test]
 fn codes_at_the_start_delay_it() {

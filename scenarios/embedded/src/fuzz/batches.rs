@@ -101,7 +101,7 @@ pub fn batches(mut input: &[u8]) {
             27 => now_ms = now_ms.saturating_add(1 << (detail % 40)),
             28 => drop(log.corrupt(some_offset)),
             29 => log.begin_epoch(i32::from(detail)),
-            30 => drop(log.expire_producers(now_ms, i64::from(detail))),
+            30 => log.expire_producers(now_ms, i64::from(detail)),
             31 => drop(log.diverging(some_offset, i32::from(detail >> 6), 3)),
             _ => read(&log, some_offset),
         }

@@ -88,7 +88,7 @@ pub(super) fn bytes(input: &mut Vec<u8>, bytes_max: usize, random: &mut Random) 
                 let to = random.below(input.len() + 1);
                 input.splice(to..to, copy);
             }
-            2 => input.insert(at, random.next().to_le_bytes()[0]),
+            2 => input.insert(at, random.number().to_le_bytes()[0]),
             3 => input.iter_mut().skip(at).take(1).for_each(|byte| {
                 *byte ^= 1 << random.below(8);
             }),

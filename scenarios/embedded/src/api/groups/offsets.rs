@@ -217,13 +217,11 @@ fn commit(
     let producer_id = owner.map(|owner| owner.producer.id);
     let work = |table: &mut Table, at: &At<'_>| {
         let known = table.contains_key(&**group_id);
-        if !known {
-            if who.epoch >= 0 {
-                return Err(match who.version {
-                    COMMIT_NOT_FOUND.. if !who.transactional => ResponseError::GroupIdNotFound,
-                    _ => ResponseError::IllegalGeneration,
-                });
-            }
+        if !known && who.epoch >= 0 {
+            return Err(match who.version {
+                COMMIT_NOT_FOUND.. if !who.transactional => ResponseError::GroupIdNotFound,
+                _ => ResponseError::IllegalGeneration,
+            });
         }
         let group = table.entry(group_id.0.clone()).or_default();
         group.may_commit(who, at)?;
