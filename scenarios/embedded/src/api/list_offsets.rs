@@ -17,6 +17,7 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
 /// Consumers; a follower gives its node id and sees the log's end.
 const CONSUMER: i32 = -1;
@@ -84,7 +85,7 @@ fn find(
         },
         EARLIEST | EARLIEST_LOCAL => (log.start_offset(), -1, log.epoch_at(log.start_offset())),
         MAX_TIMESTAMP => log.max_timestamp().unwrap_or(none),
-        LATEST_TIERED => none,
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => none,
         timestamp => log
             .offset_for_timestamp(timestamp, isolation)
             .unwrap_or(none),

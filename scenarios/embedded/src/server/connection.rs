@@ -173,7 +173,7 @@ fn parse(
         principal: Arc::clone(principal),
         client_id: header.client_id.unwrap_or_default(),
         api,
-        version,
+        version: api::layout(api, version),
         faults: None,
     };
     Ok((incoming, header.correlation_id, frame))
