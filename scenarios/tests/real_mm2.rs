@@ -1,6 +1,7 @@
 //! Real MirrorMaker 2 between two embedded clusters, and a Connect worker on one.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use embedded::{EmbeddedCluster, Operation, ResourcePattern, Settings};
@@ -102,7 +103,7 @@ fn mirror_maker_replicates_both_ways() {
     e.produce("orders", &numbered(0..3_000, 3, 200)).unwrap();
     w.produce("orders", &numbered(0..1_000, 2, 100)).unwrap();
     e.produce("odd", &odd).unwrap();
-    e.commit_offsets("readers", "orders", &[(0, 500), (1, 1_000), (2, 0)])
+    e.commit_offsets("readers", "orders", &[(0, 500), (1, 1_000)])
         .unwrap();
     east.allow(
         "User:alice",
@@ -136,9 +137,13 @@ fn mirror_maker_replicates_both_ways() {
 
     let await_text =
         |what: &str, check: &mut dyn FnMut() -> bool| await_that(what, PATIENCE, check).unwrap();
+    // Translation is exact at the end only: before it, MM2 knows some offsets and takes the next lower one.
+    let ends: BTreeMap<i32, i64> = (0..).zip(e.end_offsets("orders").unwrap()).collect();
+    let committed: Vec<(i32, i64)> = ends.clone().into_iter().collect();
+    e.commit_offsets("readers", "orders", &committed).unwrap();
     await_text("group offsets", &mut || {
-        let synced = w.committed("readers", "east.orders").unwrap_or_default();
-        synced.get(&0) == Some(&500) && synced.get(&1) == Some(&1_000)
+        w.committed("readers", "east.orders")
+            .is_ok_and(|synced| synced == ends)
     });
     await_text("topic configs", &mut || {
         let config = w.topic_config("east.orders").unwrap();
@@ -191,7 +196,8 @@ fn exactly_once_copies_survive_a_kill() {
     );
     e.create_topic("orders", 2, 1, &[]).unwrap();
     e.produce("orders", &numbered(0..2_000, 2, 100)).unwrap();
-    let exactly_once = "exactly.once.source.support = enabled\ndedicated.mode.enable.internal.rest = true\nlisteners = http://127.0.0.1:0\n";
+    let exactly_once = "east.exactly.once.source.support = enabled\nwest.exactly.once.source.support = enabled\ndedicated.mode.enable.internal.rest = true\nlisteners = http://127.0.0.1:0\n\
+        east.scheduled.rebalance.max.delay.ms = 0\nwest.scheduled.rebalance.max.delay.ms = 0\n";
     let mut mm2 = mirror_maker(&east, &west, exactly_once);
     await_that("first records", PATIENCE, || {
         w.end_offsets("east.orders")

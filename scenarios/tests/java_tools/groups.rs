@@ -169,7 +169,7 @@ fn offsets_are_reset_and_deleted() {
 
     let output = tools.ok(TOOL, "--delete-offsets --group readers --topic reset:0");
     assert!(
-        output.contains("Request succeed for deleting offsets from group readers."),
+        output.contains("Request succeeded for deleting offsets from group readers."),
         "{output}"
     );
     let described = tools.ok(TOOL, "--describe --group readers");
