@@ -1,4 +1,5 @@
 //! Faults of the embedded cluster, seen by librdkafka: it gets through them, and what it was told is true.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
 
 use std::time::Duration;
 
