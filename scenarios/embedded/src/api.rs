@@ -160,9 +160,7 @@ pub(crate) fn decode<T: Decodable + Default>(
     incoming: &Incoming,
     body: Bytes,
 ) -> Result<T, Closed> {
-    if incoming.api == ApiKey::ApiVersions
-        && !OFFERED.contains(&(ApiKey::ApiVersions, 0, incoming.version.max(4)))
-    {
+    if incoming.api == ApiKey::ApiVersions && !offers(incoming.api, incoming.version) {
         return Ok(T::default()); // unreadable; the answer says so
     }
     let version = layout(incoming.api, incoming.version);

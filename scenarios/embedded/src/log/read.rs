@@ -123,14 +123,15 @@ impl Log {
     }
 
     /// The first record with the log's largest timestamp: (offset, timestamp, leader epoch). `None`
-    /// if the log is empty.
-    pub(crate) fn max_timestamp(&self) -> Option<(i64, i64, i32)> {
+    /// if the log is empty, or if `isolation` may not see that record yet.
+    pub(crate) fn max_timestamp(&self, isolation: Isolation) -> Option<(i64, i64, i32)> {
         let largest = self.segments.iter().map(Segment::max_timestamp_ms).max()?;
         let mut segments = self.segments.iter();
         let segment = segments.find(|s| s.max_timestamp_ms() == largest)?;
         let mut batches = segment.batches.iter();
         let batch = batches.find(|b| b.header.max_timestamp_ms() == largest)?;
-        find_record(batch, |_, timestamp_ms| timestamp_ms == largest)
+        let found = find_record(batch, |_, timestamp_ms| timestamp_ms == largest);
+        found.filter(|(offset, _, _)| *offset < self.limit(isolation))
     }
 
     /// Up to where, exclusively, a reader may see.

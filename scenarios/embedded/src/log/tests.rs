@@ -304,7 +304,11 @@ fn an_empty_log_is_small() {
         0
     );
     assert_eq!(
-        (log.max_timestamp(), log.latest_epoch(), log.bytes()),
+        (
+            log.max_timestamp(Isolation::Uncommitted),
+            log.latest_epoch(),
+            log.bytes()
+        ),
         (None, None, 0)
     );
 }

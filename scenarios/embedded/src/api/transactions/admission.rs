@@ -54,7 +54,12 @@ pub(crate) fn check_transactional(
     let partitions = request.topic_data.iter().flat_map(|t| &t.partition_data);
     for partition in partitions {
         match Log::begins_transactional(partition.records.as_ref()) {
-            Ok(found) => transactional |= found,
+            Ok(false) => {}
+            // What comes behind the first one is not looked at here.
+            Ok(true) => {
+                transactional = true;
+                break;
+            }
             Err(refused) if refused.scope == Scope::NoAnswer => return Err(Refusal::NoAnswer),
             Err(refused) => return Err(Refusal::All(refused.error, refused.message)),
         }

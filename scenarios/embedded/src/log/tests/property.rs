@@ -217,6 +217,6 @@ proptest! {
         }
         t.log.compact(&LogSettings { cleanup_compact: true, ..LogSettings::default() }, NOW_MS, true);
         t.log.offset_for_timestamp(0, Isolation::LogEnd);
-        t.log.max_timestamp();
+        t.log.max_timestamp(Isolation::Uncommitted);
     }
 }

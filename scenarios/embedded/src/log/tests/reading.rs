@@ -159,7 +159,10 @@ fn offsets_by_timestamp_look_into_batches() {
         assert_eq!(at(201), Some((1, 300, 0)), "not in time order");
         assert_eq!(at(301), Some((4, 400, 4)));
         assert_eq!(at(401), None);
-        assert_eq!(t.log.max_timestamp(), Some((4, 400, 4)));
+        assert_eq!(
+            t.log.max_timestamp(Isolation::Uncommitted),
+            Some((4, 400, 4))
+        );
         t.log.hold_high_watermark(Some(4));
         assert_eq!(
             t.log.offset_for_timestamp(301, Isolation::Uncommitted),
@@ -183,7 +186,7 @@ fn the_max_timestamp_is_the_first_of_equals() {
     t.ok(&Sent::records(2).at(5));
     t.log.roll();
     t.ok(&Sent::records(2).at(5));
-    assert_eq!(t.log.max_timestamp(), Some((0, 5, 0)));
+    assert_eq!(t.log.max_timestamp(Isolation::Uncommitted), Some((0, 5, 0)));
 }
 
 #[test]

@@ -45,6 +45,9 @@ fn row_02_old_formats_are_refused_and_magic_3_fails_the_request() {
     }
     let refused = t.send_bytes(Some(with_byte(&Sent::records(1).bytes(), field::MAGIC, 3)));
     let refused = refused.unwrap_err();
+    assert_bare(&refused, ResponseError::CorruptMessage);
+    let first = with_byte(&Sent::records(1).bytes(), field::MAGIC, 3);
+    let refused = Log::begins_transactional(Some(&first)).unwrap_err();
     assert_eq!(refused.error, ResponseError::CorruptMessage);
     assert_eq!(
         refused.message.as_deref(),
@@ -576,7 +579,10 @@ fn null_records_are_never_answered_and_few_bytes_are_no_batch() {
     assert_eq!(Log::inspect(None, 9).unwrap_err().scope, Scope::NoAnswer);
     let refused = t.send_bytes(Some(Bytes::new())).unwrap_err();
     assert_bare(&refused, ResponseError::InvalidRecord);
-    let refused = t.send_bytes(Some(vec![0; 20].into())).unwrap_err();
+    let few = Bytes::from(vec![0; 20]);
+    let refused = t.send_bytes(Some(few.clone())).unwrap_err();
+    assert_bare(&refused, ResponseError::CorruptMessage);
+    let refused = Log::begins_transactional(Some(&few)).unwrap_err();
     assert_eq!(
         (refused.error, refused.scope),
         (ResponseError::CorruptMessage, Scope::Request)
