@@ -133,9 +133,7 @@ pub(crate) fn decode<T: Decodable + Default>(
     incoming: &Incoming,
     body: Bytes,
 ) -> Result<T, Closed> {
-    if incoming.api == ApiKey::ApiVersions
-        && !OFFERED.contains(&(ApiKey::ApiVersions, 0, incoming.version.max(4)))
-    {
+    if incoming.api == ApiKey::ApiVersions && !offers_exactly(incoming.api, incoming.version) {
         return Ok(T::default()); // unreadable; the answer says so
     }
     let (mut body, version) = groups::with_ids_as_names(incoming.api, incoming.version, body)?;

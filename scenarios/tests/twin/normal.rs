@@ -206,7 +206,8 @@ impl Normal for ApiVersionsResponse {
     fn normalise(&mut self, _: &mut Names) {
         self.throttle_time_ms = 0;
         self.finalized_features_epoch = 0; // the controller's log offset
-        self.api_keys.retain(|row| !NOT_OFFERED.contains(&row.api_key));
+        self.api_keys
+            .retain(|row| !NOT_OFFERED.contains(&row.api_key));
         for row in &mut self.api_keys {
             if NEWEST_NOT_OFFERED.contains(&row.api_key) {
                 row.max_version = 0;

@@ -32,7 +32,10 @@ pub(crate) async fn metadata(
     let wanted = request
         .topics
         .filter(|topics| incoming.version > 0 || !topics.is_empty());
-    if let Some(error) = wanted.as_deref().and_then(|all| refusal(incoming.version, all)) {
+    if let Some(error) = wanted
+        .as_deref()
+        .and_then(|all| refusal(incoming.version, all))
+    {
         return Ok(refused(wanted.unwrap_or_default(), error));
     }
     let missing: Vec<TopicName> = match &wanted {

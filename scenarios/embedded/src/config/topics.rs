@@ -49,7 +49,9 @@ pub(crate) fn check(configs: &Configs, entries: &Entries) -> Result<(), String> 
         return Err(format!("Unknown topic config name: {name}"));
     }
     let first = ORDER.iter().filter_map(|name| entries.get_key_value(*name));
-    let rest = entries.iter().filter(|(name, _)| !ORDER.contains(&name.as_str()));
+    let rest = entries
+        .iter()
+        .filter(|(name, _)| !ORDER.contains(&name.as_str()));
     for (name, value) in first.chain(rest) {
         if let Some(entry) = catalogue::find(table, name) {
             entry.check(value)?;

@@ -61,7 +61,11 @@ fn join(
         return Err(ResponseError::InvalidSessionTimeout);
     }
     groups.with(incoming, &request.group_id, |table, at| {
-        if !request.member_id.is_empty() && !table.contains_key(&*request.group_id) {
+        let absent = match table.get(&*request.group_id) {
+            None => true,
+            Some(group) => matches!(group.kind, Kind::Consumer(_)) && group.is_empty(),
+        };
+        if !request.member_id.is_empty() && absent {
             return Err(ResponseError::UnknownMemberId);
         }
         let group = table.entry(request.group_id.0.clone()).or_default();
@@ -150,7 +154,10 @@ pub(crate) async fn leave_group(
     let result = check_group(incoming, Operation::Read, &request.group_id).and_then(|()| {
         let groups = &incoming.shared.groups;
         groups.with(incoming, &request.group_id, |table, at| {
-            match table.get_mut(&*request.group_id).map(|group| &mut group.kind) {
+            match table
+                .get_mut(&*request.group_id)
+                .map(|group| &mut group.kind)
+            {
                 Some(Kind::Classic(classic)) => classic.leave(&members, at),
                 Some(Kind::Consumer(consumers)) => consumers.take_out(&members),
                 None => vec![Err(ResponseError::UnknownMemberId); members.len()],

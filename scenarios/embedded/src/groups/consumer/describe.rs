@@ -45,7 +45,6 @@ impl Consumers {
     fn row(&self, member: &Member, image: &Image) -> MemberRow {
         let nothing = Assignment::new();
         let target = self.target.get(&member.id).unwrap_or(&nothing);
-        let pattern = member.pattern.as_ref().map(|pattern| pattern.text.clone());
         MemberRow::default()
             .with_member_id(member.id.clone())
             .with_instance_id(member.instance_id.clone())
@@ -54,7 +53,7 @@ impl Consumers {
             .with_client_id(member.client.id.clone())
             .with_client_host(member.client.host.clone())
             .with_subscribed_topic_names(member.names.iter().cloned().map(Into::into).collect())
-            .with_subscribed_topic_regex(pattern)
+            .with_subscribed_topic_regex(member.regex.clone())
             .with_assignment(named(&member.assigned, image))
             .with_target_assignment(named(target, image))
             .with_member_type(CONSUMER)
