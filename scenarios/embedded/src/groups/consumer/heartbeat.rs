@@ -326,7 +326,6 @@ impl Member {
             self.names = names;
         }
         if request.subscribed_topic_regex.is_some() {
-            self.regex.clone_from(&request.subscribed_topic_regex);
             let text = |pattern: &Option<Pattern>| pattern.as_ref().map(|p| p.text.clone());
             changed |= text(&self.pattern) != text(&pattern);
             self.pattern = pattern;

@@ -37,8 +37,6 @@ pub(super) struct Member {
     pub(super) rebalance_timeout_ms: i64,
     pub(super) assignor: Option<StrBytes>,
     pub(super) names: BTreeSet<StrBytes>,
-    /// As the client said it; empty is no pattern.
-    pub(super) regex: Option<StrBytes>,
     pub(super) pattern: Option<Pattern>,
     /// Names that the pattern found.
     pub(super) found: BTreeSet<String>,
