@@ -160,7 +160,7 @@ pub(crate) fn decode<T: Decodable + Default>(
     incoming: &Incoming,
     body: Bytes,
 ) -> Result<T, Closed> {
-    if incoming.api == ApiKey::ApiVersions && !offers(incoming.api, incoming.version) {
+    if incoming.api == ApiKey::ApiVersions && !offers_exactly(incoming.api, incoming.version) {
         return Ok(T::default()); // unreadable; the answer says so
     }
     let version = layout(incoming.api, incoming.version);
