@@ -1,5 +1,8 @@
 //! Faults of the embedded cluster, seen by librdkafka: it gets through them, and what it was told is true.
 
+#[path = "embedded_faults/effects.rs"]
+mod effects;
+
 use std::time::Duration;
 
 use embedded::{After, ApiKey, Effect, EmbeddedCluster, Fault, ResponseError, Settings};
