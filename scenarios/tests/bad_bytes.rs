@@ -2,6 +2,8 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     clippy::cast_possible_truncation,
     reason = "helpers of tests may fail a test; the low bits of numbers make odd bytes"
 )]
