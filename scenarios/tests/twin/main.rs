@@ -82,7 +82,7 @@ fn must_agree(sides: &[Side; 2]) {
                 different.push(seed);
             }
             for difference in found {
-                eprintln!("{}", difference.as_found());
+                eprintln!("{}", difference.shown_as_found());
             }
             continue;
         }
