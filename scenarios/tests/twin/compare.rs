@@ -119,7 +119,7 @@ pub(crate) fn shrink(sides: &[Side; 2], mut found: Difference) -> Difference {
 
 impl Difference {
     /// Shows the operation that differs without those before it.
-    pub(crate) fn shown_as_found(mut self) -> Self {
+    pub(crate) fn without_those_before(mut self) -> Self {
         self.first = self.at.min(self.operations.len());
         self.operations.drain(..self.first);
         self

@@ -82,7 +82,7 @@ fn must_agree(sides: &[Side; 2]) {
                 different.push(seed);
             }
             for difference in found {
-                eprintln!("{}", difference.shown_as_found());
+                eprintln!("{}", difference.without_those_before());
             }
             continue;
         }
