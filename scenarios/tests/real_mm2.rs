@@ -82,7 +82,12 @@ fn await_copy(
         let checked = source.check_copy(topic, target, copy, Isolation::ReadCommitted, PATIENCE);
         checked.map_err(|error| format!("{error:?}"))
     });
-    equal.unwrap_or_else(|error| panic!("{error:?}\n{}", mm2.log_tail()));
+    assert!(
+        equal.is_ok(),
+        "{equal:?}
+{}",
+        mm2.log_tail()
+    );
 }
 
 #[test]

@@ -185,7 +185,7 @@ fn offsets_are_reset_and_deleted() {
     let gone = tools.run(TOOL, "--describe --group readers");
     assert!(
         gone.output
-            .contains("Consumer group 'readers' does not exist."),
+            .contains("GroupIdNotFoundException: Group readers not found."),
         "{}",
         gone.output
     );
