@@ -10,10 +10,12 @@ mod ports;
 mod segments;
 mod settings;
 mod template;
+mod tools;
 
 pub use broker::RealBroker;
 pub use cluster::RealCluster;
 pub use install::{Jars, class_path, java};
+pub use tools::{Finished, JavaTools};
 
 /// Fetches the broker's jars and builds the class archive, unless both are there.
 ///

@@ -4,10 +4,10 @@
 //! outlive a test program that was killed. The kernel means the *thread* that spawned it, and Rust runs
 //! each test in a thread of its own; hence one launcher thread spawns all, and lives as long as the process.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::OnceLock;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
@@ -43,13 +43,27 @@ impl Process {
     ///
     /// # Errors
     /// [`Error::Io`] when the log cannot be opened or the program cannot be executed.
-    pub fn spawn(name: &str, mut command: Command, log: &Path) -> Result<Self, Error> {
+    pub fn spawn(name: &str, command: Command, log: &Path) -> Result<Self, Error> {
+        Self::spawn_with_input(name, command, log, Path::new("/dev/null"))
+    }
+
+    /// [`Process::spawn`] with this file as standard input.
+    ///
+    /// # Errors
+    /// As [`Process::spawn`], and when the file cannot be read.
+    pub fn spawn_with_input(
+        name: &str,
+        mut command: Command,
+        log: &Path,
+        input: &Path,
+    ) -> Result<Self, Error> {
+        let input = File::open(input).map_err(|e| Error::io("open file", input, e))?;
         let output = OpenOptions::new().create(true).append(true).open(log);
         let output = output.map_err(|e| Error::io("open log", log, e))?;
         let errors = output
             .try_clone()
             .map_err(|e| Error::io("open log", log, e))?;
-        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        command.stdin(input).stdout(output).stderr(errors);
         let what = format!("start {name} ({})", command.get_program().display());
         let child = launch(command).map_err(|source| Error::Io { what, source })?;
         Ok(Self {

@@ -1,5 +1,13 @@
 //! Bad bytes over real sockets: they close their own connection, and nobody else notices.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "helpers of tests may fail a test; the low bits of numbers make odd bytes"
+)]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,7 +107,9 @@ fn writes_and_reads(bootstrap: &str, stop: &AtomicBool) -> usize {
 #[test]
 fn bad_bytes_close_their_own_connection_only() {
     let cluster = EmbeddedCluster::start(1).unwrap();
-    let random: Vec<u8> = (0..4_096_u32).map(|n| (n * n >> 3) as u8 | 0x40).collect();
+    let random: Vec<u8> = (0..4_096_u32)
+        .map(|n| ((n * n) >> 3) as u8 | 0x40)
+        .collect();
     let cases: Vec<(&str, Vec<u8>)> = vec![
         (
             "another protocol",

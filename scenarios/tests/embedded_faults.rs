@@ -1,4 +1,8 @@
 //! Faults of the embedded cluster, seen by librdkafka: it gets through them, and what it was told is true.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
+
+#[path = "embedded_faults/effects.rs"]
+mod effects;
 
 use std::time::Duration;
 
@@ -15,7 +19,9 @@ fn cluster(brokers: i32) -> (EmbeddedCluster, KafkaClient) {
         ..Settings::default()
     };
     let timeout = ("broker.session.timeout.ms".to_owned(), "1000".to_owned());
-    settings.properties.extend([timeout]);
+    // The numbered records are of 2023: Kafka's default of a week would have them expire within a second.
+    let keep = ("log.retention.ms".to_owned(), "-1".to_owned());
+    settings.properties.extend([timeout, keep]);
     let cluster = EmbeddedCluster::start_with(settings).unwrap();
     let client = KafkaClient::connect(&cluster.bootstrap()).unwrap();
     (cluster, client)

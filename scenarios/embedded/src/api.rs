@@ -144,6 +144,18 @@ pub(crate) fn offers_exactly(api: ApiKey, version: i16) -> bool {
         .any(|(key, min, max)| *key == api && (*min..=*max).contains(&version))
 }
 
+/// ListOffsets 11 only brings a further special timestamp (KIP-1023), about tiered storage, which is not offered.
+const LIST_OFFSETS_LAYOUT_MAX: i16 = 10;
+
+/// The version as which a request of `version` is read, and answered: another one where two look the same and
+/// `kafka-protocol` knows one of them only.
+pub(crate) fn layout(api: ApiKey, version: i16) -> i16 {
+    match api {
+        ApiKey::ListOffsets => version.min(LIST_OFFSETS_LAYOUT_MAX),
+        _ => version,
+    }
+}
+
 pub(crate) fn decode<T: Decodable + Default>(
     incoming: &Incoming,
     body: Bytes,
@@ -151,10 +163,7 @@ pub(crate) fn decode<T: Decodable + Default>(
     if incoming.api == ApiKey::ApiVersions && !offers_exactly(incoming.api, incoming.version) {
         return Ok(T::default()); // unreadable; the answer says so
     }
-    let version = match incoming.api {
-        ApiKey::ListOffsets => list_offsets::layout(incoming.version),
-        _ => incoming.version,
-    };
+    let version = layout(incoming.api, incoming.version);
     let (mut body, version) = groups::with_ids_as_names(incoming.api, version, body)?;
     messages::decode(&mut body, version).map_err(Closed::from)
 }
@@ -194,5 +203,30 @@ pub(crate) fn check_epoch(
         older if older < leadership.epoch => Err(ResponseError::FencedLeaderEpoch),
         newer if newer > leadership.epoch => Err(ResponseError::UnknownLeaderEpoch),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A version that is offered but cannot be read closes the connection, and clients try for ever.
+    #[test]
+    fn every_offered_version_can_be_read() {
+        for &(api, min, max) in OFFERED {
+            let known = api.valid_versions();
+            let min = match api {
+                ApiKey::Produce => PRODUCE_MIN,
+                _ => min,
+            };
+            let max = match api {
+                ApiKey::OffsetCommit | ApiKey::OffsetFetch => max - 1, // see `by_id`
+                _ => layout(api, max),
+            };
+            assert!(
+                known.min <= min && max <= known.max,
+                "{api:?} {min} to {max}: readable are {known:?}"
+            );
+        }
     }
 }

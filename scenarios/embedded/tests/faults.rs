@@ -58,7 +58,8 @@ fn an_error_hits_its_partition_and_leaves_the_others() {
     let codes: Vec<i16> = answer
         .responses
         .iter()
-        .map(|topic| topic.partition_responses[0].error_code)
+        .flat_map(|topic| &topic.partition_responses)
+        .map(|row| row.error_code)
         .collect();
     assert_eq!(codes, [0, code]);
     assert_eq!((end_of(&cluster, 0), end_of(&cluster, 1)), (2, 0));

@@ -178,7 +178,7 @@ pub(super) fn random_id() -> String {
 }
 
 /// Differs when Java or a jar does; a class archive of other jars would be ignored without a word.
-fn fingerprint(java: &Path, class_path: &OsString) -> u64 {
+pub(super) fn fingerprint(java: &Path, class_path: &OsString) -> u64 {
     let mut hasher = DefaultHasher::new();
     for path in std::env::split_paths(class_path).chain([java.to_path_buf()]) {
         path.hash(&mut hasher);
@@ -190,7 +190,7 @@ fn fingerprint(java: &Path, class_path: &OsString) -> u64 {
     hasher.finish()
 }
 
-fn prefixed(option: &str, path: &Path) -> OsString {
+pub(super) fn prefixed(option: &str, path: &Path) -> OsString {
     let mut argument = OsString::from(option);
     argument.push(path);
     argument

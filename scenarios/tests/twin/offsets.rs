@@ -15,6 +15,9 @@ use kafka_protocol::protocol::Message;
 use crate::random::{Group, Random, Topic};
 use crate::world::{Operation, World, text, topic_name};
 
+/// Longest metadata of a commit (`offset.metadata.max.bytes`).
+const METADATA_BYTES_MAX: usize = 4_096;
+
 /// Whose generation and member id a commit names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Committer {
@@ -70,6 +73,10 @@ impl CommitOffsets {
 
 impl Operation for CommitOffsets {
     fn run(&self, world: &mut World) -> String {
+        if !self.parts.is_empty() && self.parts.iter().all(|part| part.4 > METADATA_BYTES_MAX) {
+            return "not sent: it makes a group that is seen only after some other group's commit"
+                .to_owned();
+        }
         let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
         for &(topic, partition, offset, epoch, metadata) in &self.parts {
             let mut partition = OffsetCommitRequestPartition::default()

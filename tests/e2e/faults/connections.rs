@@ -7,8 +7,7 @@ use scenarios::Cluster;
 
 use super::{Stage, await_hits, await_line};
 
-/// Goal: a target at the other end of a narrow WAN line: the copy is exact, and faster than one batch per round trip, as five are in
-/// flight and what waits is joined.
+/// Goal: a source and a target at the other end of WAN lines, one of them narrow: the copy is exact.
 #[test]
 fn a_long_and_narrow_way() {
     let stage = Stage::new("wan", 1, 2);

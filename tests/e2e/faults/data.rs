@@ -246,7 +246,7 @@ fn the_target_loses_acknowledged_records() {
 /// Records that the target's new leader lacks.
 const GONE: i64 = 50;
 
-/// Goal: OffsetCommit and positions: the store of positions answers with errors for a while; what was copied is stored in the end.
+/// Goal: the store of positions answers with errors for a while; what was copied is stored in the end.
 #[test]
 fn positions_are_stored_when_they_can_be() {
     let stage = Stage::new("positions", 1, 1);

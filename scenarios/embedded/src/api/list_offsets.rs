@@ -25,14 +25,6 @@ const EARLIEST_PENDING_UPLOAD: i64 = -6;
 /// From here on an answer has leader epochs.
 const EPOCHS_SINCE: i16 = 4;
 
-/// Version 11 has the layout of version 10, the last one that `kafka-protocol` knows.
-const LAYOUT_MAX: i16 = 10;
-
-/// The version whose layout a request and its answer have.
-pub(crate) fn layout(version: i16) -> i16 {
-    version.min(LAYOUT_MAX)
-}
-
 /// Consumers; a follower gives its node id and sees the log's end.
 const CONSUMER: i32 = -1;
 
@@ -83,7 +75,7 @@ pub(crate) async fn list_offsets(
             .with_name(name)
     });
     let response = ListOffsetsResponse::default().with_topics(topics.collect());
-    response.into_answer(layout(incoming.version))
+    response.into_answer(super::layout(incoming.api, incoming.version))
 }
 
 /// The first version that knows a timestamp's special meaning; `None` if there is no such meaning.

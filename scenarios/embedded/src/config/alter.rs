@@ -86,7 +86,7 @@ fn apply(
         let value = value.clone().unwrap_or_default();
         match operation {
             Operation::Set => {
-                after.insert(name.clone(), value);
+                after.insert(name.clone(), value.trim().to_owned());
             }
             Operation::Delete => {
                 after.remove(name);

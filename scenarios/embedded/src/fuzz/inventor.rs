@@ -14,7 +14,7 @@ use kafka_protocol::protocol::buf::ByteBuf;
 
 use super::Random;
 use super::requests::frame;
-use crate::api::list_offsets::layout;
+use crate::api::layout;
 use crate::api::{offers, readers};
 
 /// Topics: a plain one, a compacted one, one with LogAppendTime.
@@ -147,11 +147,7 @@ fn invent(
             batches: &batches,
             written: BytesMut::new(),
         };
-        let layout = match api {
-            ApiKey::ListOffsets => layout(version),
-            _ => version,
-        };
-        if reads(&mut inventor, layout) {
+        if reads(&mut inventor, layout(api, version)) {
             return Some(frame(api as i16, version, &inventor.written));
         }
     }

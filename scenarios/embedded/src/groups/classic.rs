@@ -97,7 +97,7 @@ impl Classic {
         }
     }
 
-    /// Members for DescribeGroups; metadata and assignments only while they are agreed on.
+    /// Members for DescribeGroups; metadata only while they agree on a protocol, assignments until there are others.
     pub(crate) fn describe(&self) -> Vec<DescribedGroupMember> {
         let stable = self.state == State::Stable;
         let row = |member: &Member| {
@@ -105,10 +105,10 @@ impl Classic {
                 .with_member_id(member.id.clone())
                 .with_group_instance_id(member.instance_id.clone())
                 .with_client_id(member.client.id.clone())
-                .with_client_host(member.client.host.clone());
+                .with_client_host(member.client.host.clone())
+                .with_member_assignment(member.assignment.clone());
             if stable {
                 row.with_member_metadata(member.metadata(self.protocol.as_ref()))
-                    .with_member_assignment(member.assignment.clone())
             } else {
                 row
             }

@@ -157,7 +157,11 @@ impl Consumers {
         if !who.transactional && who.version < COMMIT_WITH_EPOCH {
             return Err(ResponseError::UnsupportedVersion);
         }
-        member.check_epoch(who.epoch)
+        let checked = member.check_epoch(who.epoch);
+        match who.transactional {
+            true => checked.map_err(|_| ResponseError::IllegalGeneration), // TxnOffsetCommit knows no member epochs
+            false => checked,
+        }
     }
 
     /// Judges an offset fetch in the name of a member.

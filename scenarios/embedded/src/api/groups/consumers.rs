@@ -63,10 +63,14 @@ fn heartbeat(
             table.insert(id.0.clone(), group); // only if it has a member now
             Ok(joined)
         }
-        None => Err((
-            ResponseError::GroupIdNotFound,
-            format!("Group {} not found.", &**id),
-        )),
+        None => {
+            let what = match request.member_epoch {
+                1.. => "Consumer group",
+                _ => "Group",
+            };
+            let text = format!("{what} {} not found.", &**id);
+            Err((ResponseError::GroupIdNotFound, text))
+        }
     };
     let groups = &incoming.shared.groups;
     groups.with(incoming, id, work).map_err(plain)?

@@ -10,7 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 use tokio::sync::oneshot;
 
 use super::{check_group, client, code};
-use crate::groups::{At, Joining, Kind, Synced, Table};
+use crate::groups::{At, Group, Joining, Kind, Synced, Table};
 use crate::security::Operation;
 use crate::server::{Closed, Incoming};
 
@@ -61,7 +61,16 @@ fn join(
         return Err(ResponseError::InvalidSessionTimeout);
     }
     groups.with(incoming, &request.group_id, |table, at| {
-        if !request.member_id.is_empty() && !table.contains_key(&*request.group_id) {
+        // Who joins as a classic member ends a KIP-848 group without members, even if it is refused then.
+        let ended = |group: &Group| matches!(group.kind, Kind::Consumer(_)) && group.is_empty();
+        let absent = table.get(&*request.group_id).is_none_or(ended);
+        if !request.member_id.is_empty() && absent {
+            if let Some(group) = table.get_mut(&*request.group_id) {
+                group.as_classic();
+                if group.offsets.is_empty() {
+                    table.remove(&*request.group_id);
+                }
+            }
             return Err(ResponseError::UnknownMemberId);
         }
         let group = table.entry(request.group_id.0.clone()).or_default();

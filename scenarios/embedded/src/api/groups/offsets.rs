@@ -206,18 +206,18 @@ fn commit(
     }
     let groups = &incoming.shared.groups;
     let good = |row: &&mut Row| row.result.is_ok();
-    if owner.is_some() && group_id.is_empty() {
-        // The transaction's coordinator is not asked.
-        let rows = rows.iter_mut().filter(good);
-        return rows.for_each(|row| row.result = Err(ResponseError::InvalidGroupId));
-    }
-    let admitted = coordinated_here(incoming, OFFSETS_TOPIC, group_id)
+    // Only plain commits may name the empty group, for old clients' sake.
+    let named = match owner {
+        Some(_) if group_id.is_empty() => Err(ResponseError::InvalidGroupId),
+        _ => Ok(()),
+    };
+    let admitted = named
+        .and_then(|()| coordinated_here(incoming, OFFSETS_TOPIC, group_id))
         .and_then(|_| owner.map_or(Ok(()), |owner| admit_offsets(incoming, owner, group_id)));
     // The lock of the transactions is not taken within the groups' one.
     let producer_id = owner.map(|owner| owner.producer.id);
     let work = |table: &mut Table, at: &At<'_>| {
-        let known = table.contains_key(&**group_id);
-        if !known && who.epoch >= 0 {
+        if !table.contains_key(&**group_id) && who.epoch >= 0 {
             return Err(match who.version {
                 COMMIT_NOT_FOUND.. if !who.transactional => ResponseError::GroupIdNotFound,
                 _ => ResponseError::IllegalGeneration,
@@ -243,9 +243,6 @@ fn commit(
                 Some(id) => offsets.commit_pending(id, topic, row.partition, committed),
                 None => offsets.commit(topic, row.partition, committed),
             }
-        }
-        if !known && group.offsets.is_empty() {
-            table.remove(&**group_id); // nothing was written that would make a group
         }
         Ok(())
     };

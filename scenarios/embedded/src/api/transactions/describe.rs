@@ -20,7 +20,8 @@ use crate::security::{Operation, Resource};
 use crate::server::{Closed, Incoming};
 use crate::transactions::{Phase, Transaction};
 
-/// DescribeProducers: what the logs that this broker leads know of their producers.
+/// DescribeProducers: what the logs of which this broker has a replica know of their producers. Followers answer too:
+/// `kafka-transactions find-hanging --broker-id` asks one broker about all of its replicas.
 pub(crate) async fn describe_producers(
     incoming: &Incoming,
     request: DescribeProducersRequest,
@@ -64,7 +65,7 @@ fn producers(
         found.map_err(|error| (error, None))?.1
     };
     let inner = partition.lock();
-    if inner.leadership.leader != incoming.node_id {
+    if !inner.leadership.replicas.contains(&incoming.node_id) {
         return Err((ResponseError::NotLeaderOrFollower, None));
     }
     Ok(inner.log.producers())

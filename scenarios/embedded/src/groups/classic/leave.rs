@@ -39,7 +39,7 @@ impl Classic {
             Some(instance_id) if id.is_empty() => {
                 self.statics.get(instance_id).cloned().ok_or(unknown)?
             }
-            None if self.promised.shift_remove(id).is_some() => return Ok(()),
+            _ if self.promised.shift_remove(id).is_some() => return Ok(()),
             _ => id.clone(),
         };
         self.check_member(&id, instance_id)?;

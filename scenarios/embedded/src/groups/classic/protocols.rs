@@ -52,11 +52,11 @@ impl Classic {
         self.protocol_type.as_deref() == Some(CONSUMER)
     }
 
-    /// Whether a consumer of the group subscribes to the topic. Metadata that cannot be read subscribes to nothing.
+    /// Whether a consumer of the group may subscribe to the topic: who agreed on no protocol yet, or whose metadata cannot be read, may.
     pub(super) fn subscribes(&self, topic: &str) -> bool {
         self.members.values().any(|member| {
             let metadata = member.metadata(self.protocol.as_ref());
-            subscription(metadata).is_some_and(|found| found.topics.iter().any(|t| **t == *topic))
+            subscription(metadata).is_none_or(|found| found.topics.iter().any(|t| **t == *topic))
         })
     }
 }

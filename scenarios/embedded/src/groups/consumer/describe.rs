@@ -45,6 +45,7 @@ impl Consumers {
     fn row(&self, member: &Member, image: &Image) -> MemberRow {
         let nothing = Assignment::new();
         let target = self.target.get(&member.id).unwrap_or(&nothing);
+        // A broker says "" of a member without a pattern, never null.
         let pattern = member.pattern.as_ref().map(|pattern| pattern.text.clone());
         MemberRow::default()
             .with_member_id(member.id.clone())
@@ -54,7 +55,7 @@ impl Consumers {
             .with_client_id(member.client.id.clone())
             .with_client_host(member.client.host.clone())
             .with_subscribed_topic_names(member.names.iter().cloned().map(Into::into).collect())
-            .with_subscribed_topic_regex(pattern)
+            .with_subscribed_topic_regex(Some(pattern.unwrap_or_default()))
             .with_assignment(named(&member.assigned, image))
             .with_target_assignment(named(target, image))
             .with_member_type(CONSUMER)

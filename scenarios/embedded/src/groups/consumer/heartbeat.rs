@@ -185,11 +185,12 @@ impl Consumers {
         };
         if let Some(instance_id) = &request.instance_id {
             match self.statics.get(instance_id).cloned() {
-                Some(known) if known == id => {}
+                // Also under the same id: it has not said that it left.
                 Some(known) if beat.joins() => {
                     self.replace_static(instance_id, &known, &id)?;
                     return Ok((id, false));
                 }
+                Some(known) if known == id => {}
                 Some(known) => return Err(fenced_instance(&id, instance_id, &known)),
                 None if beat.joins() => {}
                 None => {
@@ -200,11 +201,17 @@ impl Consumers {
                 }
             }
         }
-        match self.members.get(&id) {
-            Some(_) if beat.joins() => {}
+        let full = self.members.len() >= at.settings.consumers_max;
+        match self.members.get_mut(&id) {
+            Some(member) if beat.joins() => {
+                if let Some(instance_id) = &request.instance_id {
+                    member.instance_id = Some(instance_id.clone());
+                    self.statics.insert(instance_id.clone(), id.clone());
+                }
+            }
             Some(member) => check_epoch(member, request.member_epoch, owned)?,
             None if !beat.joins() => return Err(unknown(&id, &request.group_id)),
-            None if self.members.len() >= at.settings.consumers_max => {
+            None if full => {
                 return Err((
                     ResponseError::GroupMaxSizeReached,
                     format!(
@@ -241,7 +248,7 @@ impl Consumers {
             return Err((
                 ResponseError::UnreleasedInstanceId,
                 format!(
-                    "Static member {id} with instance id {instance_id} cannot join the group because the instance id is owned by member {old}."
+                    "Static member {id} with instance id {instance_id} cannot join the group because the instance id is owned by {old} member."
                 ),
             ));
         }

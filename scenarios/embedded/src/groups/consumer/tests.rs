@@ -123,26 +123,26 @@ impl Bench {
 fn a_partition_changes_hands_in_three_heartbeats() {
     let mut bench = Bench::new(&[("t", 4)]);
     assert_eq!(bench.group.state_name(), "Empty");
-    assert_eq!(bench.ok(&first("a")), (1, Some(vec![0, 1, 2, 3])));
+    assert_eq!(bench.ok(&first("a")), (2, Some(vec![0, 1, 2, 3])));
     assert_eq!(bench.group.state_name(), "Stable");
-    assert_eq!(bench.ok(&later("a", 1)), (1, None), "nothing new");
+    assert_eq!(bench.ok(&later("a", 2)), (2, None), "nothing new");
     // b has to wait for what a has.
-    assert_eq!(bench.ok(&first("b")), (2, Some(vec![])));
+    assert_eq!(bench.ok(&first("b")), (3, Some(vec![])));
     assert_eq!(bench.group.state_name(), "Reconciling");
-    let (epoch, kept) = bench.ok(&later("a", 1));
+    let (epoch, kept) = bench.ok(&later("a", 2));
     let kept = kept.unwrap();
     assert_eq!(
         (epoch, kept.len()),
-        (1, 2),
+        (2, 2),
         "told to give two up, in its old epoch"
     );
-    assert_eq!(bench.ok(&owning("a", 1, &[0, 1, 2, 3])).0, 1, "not yet");
-    assert_eq!(bench.ok(&later("b", 2)), (2, None));
-    assert_eq!(bench.ok(&owning("a", 1, &kept)).0, 2);
-    let (epoch, given) = bench.ok(&later("b", 2));
+    assert_eq!(bench.ok(&owning("a", 2, &[0, 1, 2, 3])).0, 2, "not yet");
+    assert_eq!(bench.ok(&later("b", 3)), (3, None));
+    assert_eq!(bench.ok(&owning("a", 2, &kept)).0, 3);
+    let (epoch, given) = bench.ok(&later("b", 3));
     let mut all = [kept, given.unwrap()].concat();
     all.sort_unstable();
-    assert_eq!((epoch, all), (2, vec![0, 1, 2, 3]));
+    assert_eq!((epoch, all), (3, vec![0, 1, 2, 3]));
     assert_eq!(bench.group.state_name(), "Stable");
 }
 
@@ -151,22 +151,22 @@ fn epochs_fence() {
     let mut bench = Bench::new(&[("t", 4)]);
     bench.ok(&first("a"));
     assert_eq!(
-        bench.refused(&later("b", 1)),
+        bench.refused(&later("b", 2)),
         ResponseError::UnknownMemberId
     );
     assert_eq!(
-        bench.refused(&later("a", 2)),
+        bench.refused(&later("a", 3)),
         ResponseError::FencedMemberEpoch
     );
     // The answer with the new epoch was lost: the member comes with its previous one and a part of what it has.
     bench.ok(&first("a")
-        .with_member_epoch(1)
+        .with_member_epoch(2)
         .with_subscribed_topic_names(Some(vec![text("t").into(), text("later").into()])));
     assert_eq!(
-        bench.refused(&later("a", 1)),
+        bench.refused(&later("a", 2)),
         ResponseError::FencedMemberEpoch
     );
-    assert_eq!(bench.ok(&owning("a", 1, &[0, 1])).0, 2);
+    assert_eq!(bench.ok(&owning("a", 2, &[0, 1])).0, 3);
     assert_eq!(
         bench.ok(&first("a")).1,
         Some(vec![0, 1, 2, 3]),
@@ -179,17 +179,17 @@ fn whoever_is_silent_or_keeps_partitions_is_fenced() {
     let mut bench = Bench::new(&[("t", 4)]);
     bench.ok(&first("a"));
     bench.ok(&first("b"));
-    bench.ok(&later("a", 1));
+    bench.ok(&later("a", 2));
     for _ in 0..REBALANCE_MS / 30_000 {
-        assert_eq!(bench.ok(&owning("a", 1, &[0, 1, 2, 3])).0, 1);
-        bench.ok(&later("b", 2));
+        assert_eq!(bench.ok(&owning("a", 2, &[0, 1, 2, 3])).0, 2);
+        bench.ok(&later("b", 3));
         bench.pass(30_000);
     }
     assert_eq!(
-        bench.refused(&later("a", 1)),
+        bench.refused(&later("a", 2)),
         ResponseError::UnknownMemberId
     );
-    assert_eq!(bench.ok(&later("b", 2)), (3, Some(vec![0, 1, 2, 3])));
+    assert_eq!(bench.ok(&later("b", 3)), (4, Some(vec![0, 1, 2, 3])));
     bench.pass(bench.settings.consumer_session_timeout_ms);
     assert!(bench.group.is_empty());
     assert_eq!(bench.group.deadline(), None);
@@ -202,7 +202,7 @@ fn leaving_gives_all_to_the_others() {
     bench.ok(&first("b"));
     assert_eq!(bench.ok(&later("a", -1)), (-1, None));
     assert_eq!(bench.group.state_name(), "Assigning");
-    assert_eq!(bench.ok(&later("b", 2)), (3, Some(vec![0, 1])));
+    assert_eq!(bench.ok(&later("b", 3)), (4, Some(vec![0, 1])));
     assert_eq!(
         bench.refused(&later("a", -1)),
         ResponseError::UnknownMemberId
@@ -219,14 +219,14 @@ fn a_static_member_that_left_for_a_while_finds_its_partitions() {
     assert_eq!(bench.ok(&fixed(later("a", -2))), (-2, None));
     assert_eq!(
         bench.ok(&fixed(first("a2"))),
-        (1, Some(vec![0, 1, 2, 3])),
+        (2, Some(vec![0, 1, 2, 3])),
         "no new epoch"
     );
     assert_eq!(
-        bench.refused(&fixed(later("a", 1))),
+        bench.refused(&fixed(later("a", 2))),
         ResponseError::FencedInstanceId
     );
-    let stranger = later("b", 1).with_instance_id(Some(text("j")));
+    let stranger = later("b", 2).with_instance_id(Some(text("j")));
     assert_eq!(bench.refused(&stranger), ResponseError::UnknownMemberId);
     bench.ok(&fixed(later("a2", -2)));
     bench.pass(bench.settings.consumer_session_timeout_ms);
@@ -239,23 +239,23 @@ fn topics_that_come_grow_and_go_are_noticed() {
     let pattern = first("a")
         .with_subscribed_topic_names(None)
         .with_subscribed_topic_regex(Some(text("t.*")));
-    assert_eq!(bench.ok(&pattern), (1, Some(vec![0])));
+    assert_eq!(bench.ok(&pattern), (2, Some(vec![0])));
     bench.image.insert("t".to_owned(), (topic_id("t"), 3));
-    assert_eq!(bench.ok(&later("a", 1)), (2, Some(vec![0, 1, 2])));
+    assert_eq!(bench.ok(&later("a", 2)), (3, Some(vec![0, 1, 2])));
     bench.image.insert("t2".to_owned(), (topic_id("t2"), 1));
-    let answer = bench.send(&later("a", 2)).unwrap();
+    let answer = bench.send(&later("a", 3)).unwrap();
     assert_eq!(answer.assignment.unwrap().topic_partitions.len(), 2);
     bench.image.remove("t");
     bench.image.remove("t2");
-    let (epoch, left) = bench.ok(&later("a", 3));
-    assert_eq!((epoch, left), (3, Some(vec![])), "to be given up");
+    let (epoch, left) = bench.ok(&later("a", 4));
+    assert_eq!((epoch, left), (4, Some(vec![])), "to be given up");
     assert_eq!(
         bench
-            .ok(&later("a", 3).with_topic_partitions(Some(vec![])))
+            .ok(&later("a", 4).with_topic_partitions(Some(vec![])))
             .0,
-        4
+        5
     );
-    let wrong = later("a", 4).with_subscribed_topic_regex(Some(text("(")));
+    let wrong = later("a", 5).with_subscribed_topic_regex(Some(text("(")));
     assert_eq!(
         bench.refused(&wrong),
         ResponseError::InvalidRegularExpression
@@ -270,9 +270,9 @@ fn the_assignor_is_voted_for() {
     bench.ok(&range("a"));
     bench.ok(&range("b"));
     assert_eq!(bench.group.assignor(), "range");
-    assert_eq!(bench.ok(&later("a", 1)).1, Some(vec![0, 1, 2]));
-    bench.ok(&owning("a", 1, &[0, 1, 2]));
-    assert_eq!(bench.ok(&later("b", 2)).1, Some(vec![3, 4]));
+    assert_eq!(bench.ok(&later("a", 2)).1, Some(vec![0, 1, 2]));
+    bench.ok(&owning("a", 2, &[0, 1, 2]));
+    assert_eq!(bench.ok(&later("b", 3)).1, Some(vec![3, 4]));
     let other = first("c").with_server_assignor(Some(text("mine")));
     assert_eq!(bench.refused(&other), ResponseError::UnsupportedAssignor);
 }
@@ -331,20 +331,20 @@ fn section_8_commits_into_a_group_with_members() {
     };
     let unknown = Err(ResponseError::UnknownMemberId);
     assert_eq!(commit(&bench, "", -1, 9), unknown, "a simple commit");
-    assert_eq!(commit(&bench, "b", 1, 9), unknown);
-    assert_eq!(commit(&bench, "a", 1, 9), Ok(()));
+    assert_eq!(commit(&bench, "b", 2, 9), unknown);
+    assert_eq!(commit(&bench, "a", 2, 9), Ok(()));
     assert_eq!(
         commit(&bench, "a", 0, 9),
         Err(ResponseError::StaleMemberEpoch)
     );
     assert_eq!(
-        commit(&bench, "a", 1, 8),
+        commit(&bench, "a", 2, 8),
         Err(ResponseError::UnsupportedVersion)
     );
     assert_eq!(bench.group.may_fetch(None, -1), Ok(()));
-    assert_eq!(bench.group.may_fetch(Some(&text("a")), 1), Ok(()));
+    assert_eq!(bench.group.may_fetch(Some(&text("a")), 2), Ok(()));
     let stale = Err(ResponseError::StaleMemberEpoch);
-    assert_eq!(bench.group.may_fetch(Some(&text("a")), 2), stale);
+    assert_eq!(bench.group.may_fetch(Some(&text("a")), 3), stale);
     let subscribed = Err(ResponseError::GroupSubscribedToTopic);
     assert_eq!(bench.group.may_delete_offsets("t"), subscribed);
     assert_eq!(bench.group.may_delete_offsets("u"), Ok(()));
@@ -377,5 +377,5 @@ fn a_new_coordinator_gives_members_their_time_again() {
     };
     bench.group.reload(&at);
     bench.pass(40_000);
-    assert_eq!(bench.ok(&later("a", 1)), (1, None));
+    assert_eq!(bench.ok(&later("a", 2)), (2, None));
 }
