@@ -1,5 +1,7 @@
 //! Brokers that crash, stop, start and freeze, and leaders that move: what a client gets to see (docs/spec/real-kafka.md 5, 6).
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
+
 mod wire;
 
 use std::time::{Duration, Instant};

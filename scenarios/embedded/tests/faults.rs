@@ -1,5 +1,7 @@
 //! Faults on request, seen from a raw connection. Time stands still unless a test moves it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
+
 mod wire;
 
 use std::time::{Duration, Instant};

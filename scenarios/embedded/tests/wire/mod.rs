@@ -1,6 +1,7 @@
 //! A raw client: one connection, one request at a time or several at once, and every way in which no answer comes.
 
 #![allow(dead_code, reason = "each test file uses its part")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
