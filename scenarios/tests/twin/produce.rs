@@ -303,39 +303,42 @@ impl Operation for Produce {
             )
             .with_topic_data(topics);
         let (answer, text) = world.ask(self.version, &request);
+        let mut accepted = Vec::new();
         for topic in answer.into_iter().flat_map(|a| a.responses) {
-            for partition in topic
-                .partition_responses
-                .iter()
-                .filter(|p| p.error_code == 0)
-            {
-                let here = |(part, at, ..): &&(&Part, (String, i32), Producer, usize)| {
+            let rows = topic.partition_responses.iter();
+            for partition in rows.filter(|p| p.error_code == 0) {
+                let here = |(part, at, ..): &(&Part, (String, i32), Producer, usize)| {
                     at.1 == partition.index
                         && (topic.name.as_str() == at.0
                             || world.topic_id(part.topic) == topic.topic_id)
                 };
-                let Some((part, at, producer, count)) = sent.iter().find(here) else {
-                    continue;
-                };
-                let end = world.ends.entry(at.clone()).or_default();
-                *end = (*end).max(partition.base_offset + *count as i64);
-                let Who::Slot(slot) = part.who else { continue };
-                let Some(state) = world.producers.get_mut(slot) else {
-                    continue;
-                };
-                if producer.epoch >= 0 {
-                    state.restart(producer.id, producer.epoch);
+                if let Some(position) = sent.iter().position(here) {
+                    accepted.push((position, partition.base_offset));
                 }
-                if !matches!(part.sequence, Sequence::Repeat(_)) {
-                    let next = producer.sequence.wrapping_add(*count as i32);
-                    let next = if next < 0 { next & i32::MAX } else { next };
-                    state.next.insert(at.clone(), next);
-                    state
-                        .history
-                        .entry(at.clone())
-                        .or_default()
-                        .push((producer.sequence, *count));
-                }
+            }
+        }
+        // Brokers answer in any order; a producer may be named with several epochs, and one of them stays.
+        accepted.sort_unstable();
+        for (position, base_offset) in accepted {
+            let (part, at, producer, count) = &sent[position];
+            let end = world.ends.entry(at.clone()).or_default();
+            *end = (*end).max(base_offset + *count as i64);
+            let Who::Slot(slot) = part.who else { continue };
+            let Some(state) = world.producers.get_mut(slot) else {
+                continue;
+            };
+            if producer.epoch >= 0 {
+                state.restart(producer.id, producer.epoch);
+            }
+            if !matches!(part.sequence, Sequence::Repeat(_)) {
+                let next = producer.sequence.wrapping_add(*count as i32);
+                let next = if next < 0 { next & i32::MAX } else { next };
+                state.next.insert(at.clone(), next);
+                state
+                    .history
+                    .entry(at.clone())
+                    .or_default()
+                    .push((producer.sequence, *count));
             }
         }
         text
