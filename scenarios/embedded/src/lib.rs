@@ -1,5 +1,22 @@
 //! Kafka clusters inside one process: real sockets, the real protocol, memory instead of disks.
 //!
+//! [`EmbeddedCluster`] starts brokers in a millisecond; [`Broker`] is one of them, to be killed, stopped, frozen; a [`Fault`] breaks what
+//! it is told to, for as long as its handle lives; a [`Clock`] may belong to the test.
+//!
+//! ```
+//! use std::time::Duration;
+//! use embedded::{ApiKey, Effect, EmbeddedCluster, Fault};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let cluster = EmbeddedCluster::start(3)?;
+//! println!("any Kafka client can use {}", cluster.bootstrap());
+//! let slow = cluster.inject(Fault::new(Effect::Delay(Duration::from_millis(80))).on_api(ApiKey::Produce));
+//! cluster.broker(2)?.kill();
+//! slow.clear();
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Known differences from Kafka 4.3.1, of groups:
 //! - commits and groups live in memory, not as records in `__consumer_offsets`, so that topic is empty; brokers that take over know
 //!   what those records would say;
@@ -10,6 +27,16 @@
 //! - a KIP-848 member commits under its own epoch only; Kafka also takes an earlier one in which it already had the partition;
 //! - a regular expression is resolved with each heartbeat of its member, not in the background;
 //! - share groups and streams groups are not offered.
+//!
+//! Of logs and transactions:
+//! - retention and compaction look at least once a second, so that memory is bounded at once; Kafka's retention looks every five minutes;
+//! - nothing is written to `__transaction_state`; a Produce v12 that must wait for markers is answered CONCURRENT_TRANSACTIONS at once,
+//!   where Kafka first waits a moment by itself;
+//! - a batch whose records lie about their length, and which Kafka accepts too, is passed over by a search for a timestamp, where
+//!   Kafka answers INVALID_RECORD;
+//! - client quotas are stored and described; what throttles is [`Effect::Quota`].
+//!
+//! Of brokers: a broker that starts again ends its old session at once, where Kafka waits until it expires; a frozen coordinator's timers run on.
 //!
 //! Of APIs: AlterReplicaLogDirs (there are no directories), delegation tokens, UpdateFeatures and UnregisterBroker are not offered;
 //! DescribeLogDirs ends at version 4 and WriteTxnMarkers at 1, which is what the protocol library knows.
