@@ -32,8 +32,6 @@
 //! - retention and compaction look at least once a second, so that memory is bounded at once; Kafka's retention looks every five minutes;
 //! - nothing is written to `__transaction_state`; a Produce v12 that must wait for markers is answered CONCURRENT_TRANSACTIONS at once,
 //!   where Kafka first waits a moment by itself;
-//! - a batch whose records lie about their length, and which Kafka accepts too, is passed over by a search for a timestamp, where
-//!   Kafka answers INVALID_RECORD;
 //! - client quotas are stored and described; what throttles is [`Effect::Quota`].
 //!
 //! Of brokers: a broker that starts again ends its old session at once, where Kafka waits until it expires; a frozen coordinator's timers run on.

@@ -572,6 +572,8 @@ impl Normal for ConsumerGroupDescribeResponse {
             names.text(&mut group.error_message);
             for member in &mut group.members {
                 names.member(&mut member.member_id);
+                // A set on Kafka's side.
+                member.subscribed_topic_names.sort();
                 for assignment in [&mut member.assignment, &mut member.target_assignment] {
                     for topic in &mut assignment.topic_partitions {
                         names.topic(&mut topic.topic_id);

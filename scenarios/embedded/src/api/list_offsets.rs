@@ -124,10 +124,10 @@ fn find(
             Isolation::Uncommitted => (log.high_watermark(), -1, epoch),
         },
         EARLIEST | EARLIEST_LOCAL => (log.start_offset(), -1, log.epoch_at(log.start_offset())),
-        MAX_TIMESTAMP => log.max_timestamp(isolation).unwrap_or(none),
+        MAX_TIMESTAMP => log.max_timestamp(isolation)?.unwrap_or(none),
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => none,
         timestamp => log
-            .offset_for_timestamp(timestamp, isolation)
+            .offset_for_timestamp(timestamp, isolation)?
             .unwrap_or(none),
     })
 }

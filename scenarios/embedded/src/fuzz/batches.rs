@@ -139,9 +139,9 @@ fn read(log: &Log, offset: i64) {
             }
         }
         drop(log.read(offset, 100, false, isolation));
-        log.offset_for_timestamp(NOW_MS + offset, isolation);
+        log.offset_for_timestamp(NOW_MS + offset, isolation).ok();
     }
-    log.max_timestamp(Isolation::Uncommitted);
+    log.max_timestamp(Isolation::Uncommitted).ok();
     log.epoch_at(offset);
     log.end_of_epoch(1, 3);
     log.latest_epoch();

@@ -1,12 +1,14 @@
 //! Fetches and offsets by timestamp (Kafka's `LocalLog.read`, `LogSegment` and `TimeIndex`;
 //! `docs/spec/real-kafka.md` 5).
 
-use batch::{DECOMPRESSED_BYTES_MAX, decompress, records};
+use batch::{Codec, DECOMPRESSED_BYTES_MAX, decompress};
 use bytes::{Bytes, BytesMut};
+use kafka_protocol::error::ResponseError;
 
 use super::Log;
 use super::segment::{Segment, Stored};
-use super::validate::timestamp_ms;
+use super::validate::timestamp_of;
+use super::walk::{Reading, read_records};
 
 /// Whom a read is for, and so how far it may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,32 +108,52 @@ impl Log {
 
     /// The first record at or behind the start whose timestamp is at least `timestamp_ms`: (offset,
     /// timestamp, leader epoch). `None` if there is none, or if `isolation` may not see it yet.
+    ///
+    /// # Errors
+    /// INVALID_RECORD, UNKNOWN_SERVER_ERROR: a batch on the way holds what cannot be read.
     pub(crate) fn offset_for_timestamp(
         &self,
         timestamp_ms: i64,
         isolation: Isolation,
-    ) -> Option<(i64, i64, i32)> {
+    ) -> Result<Option<Found>, ResponseError> {
         // the first segment that reaches the timestamp decides, as on a broker
         let mut segments = self.segments.iter();
-        let segment = segments.find(|s| s.largest_timestamp_ms() >= timestamp_ms)?;
-        let found = segment.batches.iter().find_map(|batch| {
-            let reaches = batch.header.max_timestamp_ms() >= timestamp_ms;
-            let found = |offset, at| offset >= self.start_offset && at >= timestamp_ms;
-            reaches.then(|| find_record(batch, found)).flatten()
-        });
-        found.filter(|(offset, _, _)| *offset < self.limit(isolation))
+        let Some(segment) = segments.find(|s| s.largest_timestamp_ms() >= timestamp_ms) else {
+            return Ok(None);
+        };
+        let wanted = |offset, at| offset >= self.start_offset && at >= timestamp_ms;
+        let reaching = segment.batches.iter();
+        for batch in reaching.filter(|batch| batch.header.max_timestamp_ms() >= timestamp_ms) {
+            if let Some(found) = find_record(batch, wanted)? {
+                return Ok(Some(found).filter(|(offset, _, _)| *offset < self.limit(isolation)));
+            }
+        }
+        Ok(None)
     }
 
     /// The first record with the log's largest timestamp: (offset, timestamp, leader epoch). `None`
     /// if the log is empty, or if `isolation` may not see that record yet.
-    pub(crate) fn max_timestamp(&self, isolation: Isolation) -> Option<(i64, i64, i32)> {
-        let largest = self.segments.iter().map(Segment::max_timestamp_ms).max()?;
-        let mut segments = self.segments.iter();
-        let segment = segments.find(|s| s.max_timestamp_ms() == largest)?;
-        let mut batches = segment.batches.iter();
-        let batch = batches.find(|b| b.header.max_timestamp_ms() == largest)?;
-        let found = find_record(batch, |_, timestamp_ms| timestamp_ms == largest);
-        found.filter(|(offset, _, _)| *offset < self.limit(isolation))
+    ///
+    /// # Errors
+    /// As [`Log::offset_for_timestamp`].
+    pub(crate) fn max_timestamp(
+        &self,
+        isolation: Isolation,
+    ) -> Result<Option<Found>, ResponseError> {
+        let Some(largest) = self.segments.iter().map(Segment::max_timestamp_ms).max() else {
+            return Ok(None);
+        };
+        let segments = self.segments.iter();
+        let mut segments = segments.filter(|s| s.max_timestamp_ms() == largest);
+        let mut batches = segments
+            .next()
+            .into_iter()
+            .flat_map(|segment| &segment.batches);
+        let Some(batch) = batches.find(|b| b.header.max_timestamp_ms() == largest) else {
+            return Ok(None);
+        };
+        let found = find_record(batch, |_, timestamp_ms| timestamp_ms == largest)?;
+        Ok(found.filter(|(offset, _, _)| *offset < self.limit(isolation)))
     }
 
     /// Up to where, exclusively, a reader may see.
@@ -188,17 +210,40 @@ fn joined(batches: &[Stored], bytes: usize) -> Bytes {
     }
 }
 
-/// The first record of a batch that `wanted(offset, timestamp)` wants. Damaged records are passed
-/// over.
-fn find_record(stored: &Stored, wanted: impl Fn(i64, i64) -> bool) -> Option<(i64, i64, i32)> {
+/// Offset, timestamp and leader epoch of a record.
+pub(crate) type Found = (i64, i64, i32);
+
+/// The first record of a batch that `wanted(offset, timestamp)` wants. As a broker does: an uncompressed batch is read up to
+/// that record, a compressed one as a whole.
+///
+/// # Errors
+/// The code of the first record that cannot be read: a broker accepts some of these.
+fn find_record(
+    stored: &Stored,
+    wanted: impl Fn(i64, i64) -> bool,
+) -> Result<Option<Found>, ResponseError> {
     let batch = stored.raw();
     let header = &batch.header;
-    let plain = decompress(header.codec().ok()?, &batch.body, DECOMPRESSED_BYTES_MAX).ok()?;
-    let mut found = records(&plain, header.count()).flatten().map(|record| {
+    let unknown = |_| ResponseError::UnknownServerError;
+    let codec = header.codec().map_err(unknown)?;
+    let plain = decompress(codec, &batch.body, DECOMPRESSED_BYTES_MAX).map_err(unknown)?;
+    let reading = match codec {
+        Codec::None => Reading::InPlace,
+        _ => Reading::Streamed,
+    };
+    let mut first = None;
+    for record in read_records(&plain, header.count(), reading) {
+        let record = record?;
         let offset = header
             .base_offset()
             .saturating_add(i64::from(record.offset_delta));
-        (offset, timestamp_ms(header, &record), header.leader_epoch())
-    });
-    found.find(|(offset, timestamp_ms, _)| wanted(*offset, *timestamp_ms))
+        let timestamp_ms = timestamp_of(header, record.timestamp_delta_ms);
+        if first.is_none() && wanted(offset, timestamp_ms) {
+            first = Some((offset, timestamp_ms, header.leader_epoch()));
+            if codec == Codec::None {
+                break;
+            }
+        }
+    }
+    Ok(first)
 }

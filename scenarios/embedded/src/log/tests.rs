@@ -305,7 +305,7 @@ fn an_empty_log_is_small() {
     );
     assert_eq!(
         (
-            log.max_timestamp(Isolation::Uncommitted),
+            log.max_timestamp(Isolation::Uncommitted).unwrap(),
             log.latest_epoch(),
             log.bytes()
         ),

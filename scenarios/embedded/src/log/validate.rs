@@ -217,7 +217,7 @@ pub(super) fn timestamp_ms(header: &BatchHeader, record: &RecordView<'_>) -> i64
     timestamp_of(header, record.timestamp_delta_ms)
 }
 
-fn timestamp_of(header: &BatchHeader, delta_ms: i64) -> i64 {
+pub(super) fn timestamp_of(header: &BatchHeader, delta_ms: i64) -> i64 {
     match header.timestamp_type() {
         TimestampType::LogAppendTime => header.max_timestamp_ms(),
         // wraps, as Java's addition

@@ -153,28 +153,36 @@ fn offsets_by_timestamp_look_into_batches() {
         t.log.roll();
         t.ok(&Sent::records(1).at(250).codec(codec));
         t.ok(&Sent::records(1).at(400).codec(codec));
-        let at = |ms| t.log.offset_for_timestamp(ms, Isolation::Uncommitted);
+        let at = |ms| {
+            t.log
+                .offset_for_timestamp(ms, Isolation::Uncommitted)
+                .unwrap()
+        };
         assert_eq!(at(0), Some((0, 100, 0)));
         assert_eq!(at(101), Some((1, 300, 0)));
         assert_eq!(at(201), Some((1, 300, 0)), "not in time order");
         assert_eq!(at(301), Some((4, 400, 4)));
         assert_eq!(at(401), None);
         assert_eq!(
-            t.log.max_timestamp(Isolation::Uncommitted),
+            t.log.max_timestamp(Isolation::Uncommitted).unwrap(),
             Some((4, 400, 4))
         );
         t.log.hold_high_watermark(Some(4));
         assert_eq!(
-            t.log.offset_for_timestamp(301, Isolation::Uncommitted),
+            t.log
+                .offset_for_timestamp(301, Isolation::Uncommitted)
+                .unwrap(),
             None
         );
         assert_eq!(
-            t.log.offset_for_timestamp(301, Isolation::LogEnd),
+            t.log.offset_for_timestamp(301, Isolation::LogEnd).unwrap(),
             Some((4, 400, 4))
         );
         t.log.delete_records(1).unwrap();
         assert_eq!(
-            t.log.offset_for_timestamp(0, Isolation::Uncommitted),
+            t.log
+                .offset_for_timestamp(0, Isolation::Uncommitted)
+                .unwrap(),
             Some((1, 300, 0))
         );
     }
@@ -186,7 +194,10 @@ fn the_max_timestamp_is_the_first_of_equals() {
     t.ok(&Sent::records(2).at(5));
     t.log.roll();
     t.ok(&Sent::records(2).at(5));
-    assert_eq!(t.log.max_timestamp(Isolation::Uncommitted), Some((0, 5, 0)));
+    assert_eq!(
+        t.log.max_timestamp(Isolation::Uncommitted).unwrap(),
+        Some((0, 5, 0))
+    );
 }
 
 #[test]
