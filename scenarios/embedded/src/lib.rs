@@ -29,7 +29,6 @@
 //! - share groups and streams groups are not offered.
 //!
 //! Of logs and transactions:
-//! - retention and compaction look at least once a second, so that memory is bounded at once; Kafka's retention looks every five minutes;
 //! - nothing is written to `__transaction_state`; a Produce v12 that must wait for markers is answered CONCURRENT_TRANSACTIONS at once,
 //!   where Kafka first waits a moment by itself;
 //! - client quotas are stored and described; what throttles is [`Effect::Quota`].

@@ -223,13 +223,16 @@ fn commit(
                 _ => ResponseError::IllegalGeneration,
             });
         }
-        let group = table.entry(group_id.0.clone()).or_default();
-        group.may_commit(who, at)?;
+        if let Some(group) = table.get_mut(&**group_id) {
+            group.may_commit(who, at)?;
+        }
         for row in rows.iter_mut().filter(good) {
             if row.metadata.len() > at.settings.metadata_bytes_max {
                 row.result = Err(ResponseError::OffsetMetadataTooLarge);
                 continue;
             }
+            // A commit of which nothing is kept makes no group.
+            let group = table.entry(group_id.0.clone()).or_default();
             let committed = Committed {
                 offset: row.offset,
                 leader_epoch: row.leader_epoch,
