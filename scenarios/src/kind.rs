@@ -6,6 +6,9 @@ use crate::embedded_cluster::Embedded;
 use crate::pair::{Pair, SharedPair};
 use crate::{Cluster, Error, RealCluster, server_properties};
 
+/// When a dead broker is noticed.
+const SESSION_TIMEOUT: &str = "broker.session.timeout.ms";
+
 /// What a test's clusters are made of.
 ///
 /// A further kind is a variant here, a type that implements [`Cluster`], and a module in
@@ -33,7 +36,11 @@ impl Kind {
         match self {
             Self::Real => Ok(Box::new(RealCluster::start_with(alias, brokers, extra)?)),
             Self::Embedded => {
-                let properties = server_properties(brokers, extra);
+                let mut properties = server_properties(brokers, extra);
+                // Nothing stalls a broker of this kind by accident.
+                if !extra.iter().any(|(key, _)| *key == SESSION_TIMEOUT) {
+                    properties.insert(SESSION_TIMEOUT.to_owned(), "500".to_owned());
+                }
                 Ok(Box::new(Embedded::start(alias, brokers, properties)?))
             }
         }

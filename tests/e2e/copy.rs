@@ -49,7 +49,7 @@ fn active_active_converges_without_cycles(kind: Kind) {
 fn odd_records(kind: Kind) -> usize {
     match kind {
         Kind::Real => 40_000,
-        Kind::Embedded => 8_000,
+        Kind::Embedded => 4_000,
     }
 }
 

@@ -17,7 +17,7 @@ on_every_kind! {
 fn outage(kind: Kind) -> Duration {
     match kind {
         Kind::Real => Duration::from_secs(30),
-        Kind::Embedded => Duration::from_secs(5),
+        Kind::Embedded => Duration::from_secs(2),
     }
 }
 
