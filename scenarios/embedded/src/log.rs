@@ -10,11 +10,6 @@
 //!
 //! Known differences: a batch of the cluster's own and a marker keep their create time on a
 //! LogAppendTime topic, and the cleaner's map of keys has no bound (`log.cleaner.dedupe.buffer.size`).
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the cluster that calls it is being written beside it"
-)]
 
 mod append;
 mod assemble;
@@ -38,7 +33,9 @@ use producers::Producers;
 use segment::{Roll, Segment};
 
 pub(crate) use producers::ProducerView;
-pub(crate) use read::{Isolation, ReadError, Slice};
+#[cfg(test)]
+pub(crate) use read::Slice;
+pub(crate) use read::{Isolation, ReadError};
 pub(crate) use settings::LogSettings;
 
 /// A Produce request's part for one partition, and what of the broker's state decides about it.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use crate::config::Configs;
@@ -25,6 +26,15 @@ pub(crate) struct Broker {
     pub(crate) status: Status,
     /// Counts starts, ends, freezes and thaws: what was planned for an earlier one is void.
     pub(crate) incarnation: u64,
+}
+
+/// A broker as answers name it.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) node_id: i32,
+    pub(crate) host: StrBytes,
+    pub(crate) port: i32,
+    pub(crate) rack: Option<StrBytes>,
 }
 
 /// Whether a broker takes part.
@@ -96,6 +106,19 @@ impl State {
             .values()
             .filter(|broker| broker.status == Status::Up)
             .map(|broker| broker.node_id)
+    }
+
+    /// Where the brokers that clients can be sent to listen, on the listener that was asked.
+    pub(crate) fn places(&self, listener: usize) -> impl Iterator<Item = Place> + '_ {
+        self.registered().filter_map(move |broker| {
+            let address = broker.addresses.get(listener)?;
+            Some(Place {
+                node_id: broker.node_id,
+                host: StrBytes::from_string(address.ip().to_string()),
+                port: address.port().into(),
+                rack: broker.rack.clone().map(StrBytes::from_string),
+            })
+        })
     }
 
     /// A broker that clients can be sent to.

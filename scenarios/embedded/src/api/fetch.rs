@@ -18,7 +18,7 @@ use super::sessions::{Asked, TopicKey, Wanted, WantedPartitions};
 use crate::log::Isolation;
 use crate::security::{Operation, Resource};
 use crate::server::{Closed, Incoming};
-use crate::state::Partition;
+use crate::state::{Partition, Place};
 
 /// `fetch.max.bytes` of the broker: no answer is larger, but for a single batch.
 const BROKER_BYTES_MAX: usize = 55 << 20;
@@ -342,11 +342,9 @@ fn read(
         .with_log_start_offset(log.start_offset());
     let leader_epoch = leadership.epoch;
     if wanted.last_fetched_epoch >= 0 {
-        let (epoch, end_offset) = log.end_of_epoch(wanted.last_fetched_epoch, leadership.epoch);
-        if epoch < 0 || end_offset < 0 {
-            return Err(refused(ResponseError::OffsetOutOfRange));
-        }
-        if epoch < wanted.last_fetched_epoch || end_offset < wanted.offset {
+        let left_at = log.diverging(wanted.offset, wanted.last_fetched_epoch, leadership.epoch);
+        let left_at = left_at.map_err(|_| refused(ResponseError::OffsetOutOfRange))?;
+        if let Some((epoch, end_offset)) = left_at {
             data.diverging_epoch = EpochEndOffset::default()
                 .with_epoch(epoch)
                 .with_end_offset(end_offset);
@@ -436,18 +434,14 @@ fn add(response: &mut FetchResponse, topic: &TopicKey, row: PartitionData) {
 /// Where the named leaders listen, those that the metadata lists.
 fn endpoints(incoming: &Incoming, leaders: &BTreeSet<i32>) -> Vec<NodeEndpoint> {
     let state = incoming.shared.state();
-    let named = state
-        .registered()
-        .filter(|broker| leaders.contains(&broker.node_id));
-    let endpoint = named.filter_map(|broker| {
-        let address = broker.addresses.get(incoming.listener)?;
-        Some(
-            NodeEndpoint::default()
-                .with_node_id(broker.node_id.into())
-                .with_host(StrBytes::from_string(address.ip().to_string()))
-                .with_port(address.port().into())
-                .with_rack(broker.rack.clone().map(StrBytes::from_string)),
-        )
-    });
-    endpoint.collect()
+    let places = state.places(incoming.listener);
+    let named = places.filter(|place| leaders.contains(&place.node_id));
+    let endpoint = |place: Place| {
+        NodeEndpoint::default()
+            .with_node_id(place.node_id.into())
+            .with_host(place.host)
+            .with_port(place.port)
+            .with_rack(place.rack)
+    };
+    named.map(endpoint).collect()
 }

@@ -20,7 +20,7 @@ use super::transactions::{self, Admission, Denied, Refusal};
 use crate::log::{Append, Inspected, Log, Refused, Scope};
 use crate::security::{Operation, Resource};
 use crate::server::{Answer, Closed, Incoming};
-use crate::state::{Partition, Topic};
+use crate::state::{Partition, Place, Topic};
 
 /// The only client that may write to internal topics (docs/spec/batches.md 1, row 27).
 const ADMIN_CLIENT: &str = "__admin_client";
@@ -432,18 +432,14 @@ impl Waiting {
 /// Where the named leaders listen, those that the metadata lists.
 fn endpoints(incoming: &Incoming, leaders: &BTreeSet<i32>) -> Vec<NodeEndpoint> {
     let state = incoming.shared.state();
-    let named = state
-        .registered()
-        .filter(|broker| leaders.contains(&broker.node_id));
-    let endpoint = named.filter_map(|broker| {
-        let address = broker.addresses.get(incoming.listener)?;
-        Some(
-            NodeEndpoint::default()
-                .with_node_id(broker.node_id.into())
-                .with_host(StrBytes::from_string(address.ip().to_string()))
-                .with_port(address.port().into())
-                .with_rack(broker.rack.clone().map(StrBytes::from_string)),
-        )
-    });
-    endpoint.collect()
+    let places = state.places(incoming.listener);
+    let named = places.filter(|place| leaders.contains(&place.node_id));
+    let endpoint = |place: Place| {
+        NodeEndpoint::default()
+            .with_node_id(place.node_id.into())
+            .with_host(place.host)
+            .with_port(place.port)
+            .with_rack(place.rack)
+    };
+    named.map(endpoint).collect()
 }

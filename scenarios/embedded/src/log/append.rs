@@ -182,6 +182,10 @@ impl Log {
     /// Appends a batch of the cluster's own, as its coordinators write to internal topics: no rule is
     /// applied, but transactional offsets do open their producer's transaction. Answers its base
     /// offset.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "tests write what a coordinator would")
+    )]
     pub(crate) fn append_own(&mut self, batch: RawBatch, leader_epoch: i32, now_ms: i64) -> i64 {
         let offset = self.end_offset;
         let mut bytes = BytesMut::with_capacity(batch.header.total_bytes());

@@ -27,15 +27,12 @@ pub(super) fn metadata(
     code: i16,
 ) -> MetadataResponse {
     let state = incoming.shared.state();
-    let brokers = state.registered().filter_map(|broker| {
-        let address = broker.addresses.get(incoming.listener)?;
-        Some(
-            MetadataResponseBroker::default()
-                .with_node_id(broker.node_id.into())
-                .with_host(StrBytes::from_string(address.ip().to_string()))
-                .with_port(address.port().into())
-                .with_rack(broker.rack.clone().map(StrBytes::from_string)),
-        )
+    let brokers = state.places(incoming.listener).map(|place| {
+        MetadataResponseBroker::default()
+            .with_node_id(place.node_id.into())
+            .with_host(place.host)
+            .with_port(place.port)
+            .with_rack(place.rack)
     });
     let wanted: Vec<_> = match request.topics {
         Some(topics) => topics
