@@ -781,6 +781,29 @@ fn s2_another_owner_while_open() {
     assert_eq!(bench.end_as(5, "id", old, true), Err(ProducerFenced));
 }
 
+/// Not 49, which the coordinator would say of a producer that is not the id's.
+#[test]
+fn a_log_that_knows_a_later_epoch_asks_no_coordinator() {
+    let bench = bench();
+    bench.owner("id");
+    let stranger = Producer { id: 4711, epoch: 2 };
+    assert_eq!(bench.produce(9, None, batch(stranger, 0, false)), Ok(0));
+    let older = Producer {
+        epoch: 1,
+        ..stranger
+    };
+    for version in [9, 11, 12] {
+        assert_eq!(
+            bench.write(version, "id", older, 0),
+            bare(InvalidProducerEpoch)
+        );
+        assert_eq!(
+            bench.write(version, "id", stranger, 0),
+            bare(InvalidProducerIdMapping)
+        );
+    }
+}
+
 #[test]
 fn s2_timed_out() {
     let bench = bench();
