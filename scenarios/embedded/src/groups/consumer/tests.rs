@@ -379,3 +379,35 @@ fn a_new_coordinator_gives_members_their_time_again() {
     bench.pass(40_000);
     assert_eq!(bench.ok(&later("a", 2)), (2, None));
 }
+
+/// What a member describes as its own: partitions of topics t and u.
+fn described(bench: &Bench) -> (Vec<i32>, Vec<i32>) {
+    let group = bench.group.describe(&bench.image).group;
+    let of = |name: &str| {
+        let rows = group.members[0].assignment.topic_partitions.iter();
+        let rows = rows.filter(|row| *row.topic_name == *name);
+        rows.flat_map(|row| row.partitions.clone()).collect()
+    };
+    (of("t"), of("u"))
+}
+
+#[test]
+fn what_a_member_still_gives_up_is_shown_as_its_own() {
+    let mut b = Bench::new(&[("t", 2), ("u", 1)]);
+    let subscribed = |request: ConsumerGroupHeartbeatRequest, names: &[&str]| {
+        let names = names.iter().map(|name| text(name).into()).collect();
+        request.with_subscribed_topic_names(Some(names))
+    };
+    assert_eq!(b.ok(&subscribed(first("m"), &["t", "u"])).0, 2);
+    // Gives up u: told at once, kept until it says so.
+    assert_eq!(
+        b.ok(&subscribed(later("m", 2), &["t"])),
+        (2, Some(vec![0, 1]))
+    );
+    assert_eq!(described(&b), (vec![0, 1], vec![0]));
+    // And now t, too, while it still has u.
+    assert_eq!(b.ok(&subscribed(later("m", 2), &["v"])), (2, Some(vec![])));
+    assert_eq!(described(&b), (vec![0, 1], vec![0]));
+    assert_eq!(b.ok(&owning("m", 2, &[])), (4, None));
+    assert_eq!(described(&b), (vec![], vec![]));
+}
