@@ -26,7 +26,7 @@ use crate::state::Status;
 
 pub(crate) use classic::{Classic, Joining, Synced};
 pub(crate) use consumer::{Beat, Consumers, Described, Image, Refusal};
-pub(crate) use group::{Committer, Group, Kind, Place};
+pub(crate) use group::{Committer, Group, Kind, Known};
 pub(crate) use offsets::Committed;
 pub(crate) use settings::GroupSettings;
 pub(crate) use table::Table;

@@ -19,7 +19,7 @@ pub(crate) enum Kind {
 
 /// Where a group is known. What a coordinator changes in its memory is undone by nothing but its end, also if no record is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Known {
     /// A commit made it of which nothing was kept, or it is on its way into the log.
     Memory,
     /// A classic member asked to join an emptied KIP-848 group under an id that could not be known: it was refused, the group is
@@ -33,7 +33,7 @@ pub(crate) enum Place {
 pub(crate) struct Group {
     pub(crate) kind: Kind,
     pub(crate) offsets: Offsets,
-    pub(crate) place: Place,
+    pub(crate) known: Known,
     /// The leader epoch of its partition in which it was loaded or created; None: just created.
     epoch: Option<i32>,
 }
@@ -44,7 +44,7 @@ impl Default for Group {
         Self {
             kind: Kind::Classic(Classic::default()),
             offsets: Offsets::default(),
-            place: Place::Memory,
+            known: Known::Memory,
             epoch: None,
         }
     }
@@ -79,7 +79,7 @@ impl Group {
                 let mut consumers = Consumers::default();
                 let joined = consumers.heartbeat(beat, at)?;
                 self.kind = Kind::Consumer(consumers);
-                self.place = Place::Both;
+                self.known = Known::Both;
                 Ok(joined)
             }
             Kind::Classic(_) => Err((
@@ -92,7 +92,7 @@ impl Group {
     /// Whether its log knows it.
     pub(super) fn is_written(&self) -> bool {
         let saved = matches!(&self.kind, Kind::Classic(classic) if classic.is_saved());
-        saved || self.place != Place::Memory
+        saved || self.known != Known::Memory
     }
 
     /// Whoever coordinates in this leader epoch knows what is in the log. Says whether the group is.
@@ -101,7 +101,7 @@ impl Group {
             if !self.is_written() {
                 return false;
             }
-            self.place = Place::Both;
+            self.known = Known::Both;
             match &mut self.kind {
                 Kind::Classic(classic) => classic.reload(at),
                 Kind::Consumer(consumers) => consumers.reload(at),

@@ -1,7 +1,7 @@
 //! All groups by id, as writers and readers find them.
 //!
 //! A coordinator that handles a request which may write works on its memory. One that only looks (describe, list, fetch) sees what has
-//! been written to the log. Both know the same groups, those aside that came or went without a record ([`Place`]).
+//! been written to the log. Both know the same groups, those aside that came or went without a record ([`Known`]).
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::At;
 use super::classic::Classic;
-use super::group::{Group, Kind, Place};
+use super::group::{Group, Kind, Known};
 
 /// Groups by id.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ impl Table {
     /// The group as a request finds it that may write.
     pub(crate) fn found(&mut self, id: &str) -> Option<&mut Group> {
         let group = self.0.get_mut(id.as_bytes())?;
-        (group.place != Place::Log).then_some(group)
+        (group.known != Known::Log).then_some(group)
     }
 
     /// The group as a request finds it that only looks.
@@ -36,7 +36,7 @@ impl Table {
     pub(crate) fn make(&mut self, id: &StrBytes, kind: Kind) -> &mut Group {
         let group = self.0.entry(id.clone()).or_default();
         group.kind = kind;
-        group.place = Place::Memory;
+        group.known = Known::Memory;
         group
     }
 
@@ -85,7 +85,7 @@ mod tests {
         assert!(table.load(&ID, 1, &at).is_some() && table.shown(&ID).is_none());
         assert!(table.load(&ID, 2, &at).is_none() && table.found(&ID).is_none());
 
-        table.make_classic(&ID).place = Place::Both;
+        table.make_classic(&ID).known = Known::Both;
         assert!(table.load(&ID, 2, &at).is_some() && table.shown(&ID).is_some());
         assert!(table.load(&ID, 3, &at).is_some());
     }
@@ -98,7 +98,7 @@ mod tests {
             settings: &settings,
         };
         let mut table = Table::default();
-        table.make_classic(&ID).place = Place::Log;
+        table.make_classic(&ID).known = Known::Log;
         table.load(&ID, 1, &at);
         assert!(table.found(&ID).is_none() && table.shown(&ID).is_some());
         table.load(&ID, 2, &at);

@@ -9,7 +9,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::{NOT_ASKED, authorized_operations, check_group, client};
-use crate::groups::{At, Beat, Consumers, Described, Image, Kind, Place, Refusal, Table};
+use crate::groups::{At, Beat, Consumers, Described, Image, Kind, Known, Refusal, Table};
 use crate::security::{Operation, Resource};
 use crate::server::{Closed, Incoming};
 
@@ -61,7 +61,7 @@ fn heartbeat(
             let mut consumers = Consumers::default();
             let joined = consumers.heartbeat(&beat, at)?;
             // Only if it has a member now.
-            table.make(id, Kind::Consumer(consumers)).place = Place::Both;
+            table.make(id, Kind::Consumer(consumers)).known = Known::Both;
             Ok(joined)
         }
         None => {

@@ -10,7 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 use tokio::sync::oneshot;
 
 use super::{check_group, client, code};
-use crate::groups::{At, Classic, Joining, Kind, Place, Synced, Table};
+use crate::groups::{At, Classic, Joining, Kind, Known, Synced, Table};
 use crate::security::Operation;
 use crate::server::{Closed, Incoming};
 
@@ -65,14 +65,14 @@ fn join(
         let group = match table.found(&request.group_id) {
             // Who joins as a classic member ends a KIP-848 group without members, even if it is refused then.
             Some(group) if !newcomer && group.is_emptied_consumer() => {
-                group.place = Place::Log;
+                group.known = Known::Log;
                 return Err(ResponseError::UnknownMemberId);
             }
             Some(group) => group,
             None if !newcomer => return Err(ResponseError::UnknownMemberId),
             None => {
                 let group = table.make_classic(&request.group_id);
-                group.place = Place::Both; // also if the member is refused
+                group.known = Known::Both; // also if the member is refused
                 group
             }
         };

@@ -21,7 +21,7 @@ use super::by_id::id_in;
 use super::{check_group, code};
 use crate::api::coordinators::{OFFSETS_TOPIC, coordinated_here};
 use crate::api::transactions::admit_offsets;
-use crate::groups::{At, Committed, Committer, Place, Table};
+use crate::groups::{At, Committed, Committer, Known, Table};
 use crate::security::{Operation, Resource};
 use crate::server::{Closed, Incoming};
 use crate::transactions::{Owner, Producer};
@@ -233,7 +233,7 @@ fn commit(
                 row.result = Err(ResponseError::OffsetMetadataTooLarge);
                 continue;
             }
-            group.place = Place::Both;
+            group.known = Known::Both;
             let committed = Committed {
                 offset: row.offset,
                 leader_epoch: row.leader_epoch,
