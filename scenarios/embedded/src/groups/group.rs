@@ -3,6 +3,7 @@
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::ConsumerGroupHeartbeatResponse;
 use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
 
 use super::At;
 use super::classic::{self, Classic};
@@ -156,10 +157,11 @@ impl Group {
         }
     }
 
-    /// Judges an offset commit.
+    /// Judges an offset commit of these partitions.
     pub(crate) fn may_commit(
         &mut self,
         who: &Committer<'_>,
+        partitions: &[(Uuid, i32)],
         at: &At<'_>,
     ) -> Result<(), ResponseError> {
         match &mut self.kind {
@@ -170,7 +172,7 @@ impl Group {
                 who.transactional,
                 at,
             ),
-            Kind::Consumer(consumers) => consumers.may_commit(who),
+            Kind::Consumer(consumers) => consumers.may_commit(who, partitions),
         }
     }
 

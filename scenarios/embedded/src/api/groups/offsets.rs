@@ -170,6 +170,13 @@ fn named(incoming: &Incoming, name: StrBytes) -> (StrBytes, Uuid) {
     (StrBytes::from_string(name.unwrap_or_default()), id)
 }
 
+/// The partitions that exist, by their topics' ids.
+fn partitions<'a>(incoming: &Incoming, rows: impl Iterator<Item = &'a Row>) -> Vec<(Uuid, i32)> {
+    let state = incoming.shared.state();
+    rows.filter_map(|row| Some((state.topic(&row.topic)?.id, row.partition)))
+        .collect()
+}
+
 /// Whether offsets of this partition may be committed at all.
 fn check_partition(incoming: &Incoming, topic: &str, partition: i32) -> Result<(), ResponseError> {
     if !incoming.may(Operation::Read, Resource::Topic(topic)) {
@@ -227,9 +234,11 @@ fn commit(
                 });
             }
         };
-        group.may_commit(who, at)?;
+        let too_large = |row: &Row| row.metadata.len() > at.settings.metadata_bytes_max;
+        let kept = { rows.iter() }.filter(|row| row.result.is_ok() && !too_large(row));
+        group.may_commit(who, &partitions(incoming, kept), at)?;
         for row in rows.iter_mut().filter(good) {
-            if row.metadata.len() > at.settings.metadata_bytes_max {
+            if too_large(row) {
                 row.result = Err(ResponseError::OffsetMetadataTooLarge);
                 continue;
             }

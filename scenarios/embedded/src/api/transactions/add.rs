@@ -130,13 +130,14 @@ fn add(
     answer(&asked.topics, |_, _| result)
 }
 
-/// A row for every partition.
+/// A row for every partition, also for one that is named twice.
 fn answer(
     topics: &[AddPartitionsToTxnTopic],
     result: impl Fn(&AddPartitionsToTxnTopic, i32) -> Result<(), ResponseError>,
 ) -> Vec<AddPartitionsToTxnTopicResult> {
     let rows = topics.iter().map(|topic| {
-        let rows = topic.partitions.iter().map(|index| {
+        let indexes: BTreeSet<&i32> = topic.partitions.iter().collect();
+        let rows = indexes.into_iter().map(|index| {
             let code = result(topic, *index).err().map_or(0, |error| error.code());
             AddPartitionsToTxnPartitionResult::default()
                 .with_partition_index(*index)

@@ -1,6 +1,6 @@
 //! A member of a KIP-848 group.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
@@ -44,6 +44,8 @@ pub(super) struct Member {
     pub(super) assigned: Assignment,
     /// To be given up.
     pub(super) revoking: Assignment,
+    /// In which epoch it got what is in these two.
+    pub(super) since: BTreeMap<(Uuid, i32), i32>,
     pub(super) session_end_ms: i64,
     /// When it is fenced unless it has given up `revoking`.
     pub(super) revoke_end_ms: Option<i64>,
@@ -94,6 +96,24 @@ impl Member {
     /// STALE_MEMBER_EPOCH unless it is its own.
     pub(super) fn check_epoch(&self, epoch: i32) -> Result<(), ResponseError> {
         if epoch == self.epoch {
+            Ok(())
+        } else {
+            Err(ResponseError::StaleMemberEpoch)
+        }
+    }
+
+    /// STALE_MEMBER_EPOCH unless it is its own, or an earlier one in which it already had all of these partitions (KIP-1251).
+    pub(super) fn check_commit(
+        &self,
+        epoch: i32,
+        partitions: &[(Uuid, i32)],
+    ) -> Result<(), ResponseError> {
+        let had = |partition| {
+            self.since
+                .get(partition)
+                .is_some_and(|since| *since <= epoch)
+        };
+        if epoch == self.epoch || (epoch < self.epoch && partitions.iter().all(had)) {
             Ok(())
         } else {
             Err(ResponseError::StaleMemberEpoch)

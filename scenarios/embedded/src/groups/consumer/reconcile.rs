@@ -61,7 +61,11 @@ impl Consumers {
             member.restart_revoking(at);
             return;
         }
+        let since = &mut member.since;
+        since.retain(|(topic, partition), _| contains(&kept, topic, *partition));
         for (topic, partitions) in free {
+            let new = partitions.iter().map(|partition| (topic, *partition));
+            since.extend(new.map(|partition| (partition, target_epoch)));
             kept.entry(topic).or_default().extend(partitions);
         }
         member.assigned = kept;

@@ -327,7 +327,7 @@ fn section_8_commits_into_a_group_with_members() {
             transactional: false,
             version,
         };
-        bench.group.may_commit(&who)
+        bench.group.may_commit(&who, &[(topic_id("t"), 0)])
     };
     let unknown = Err(ResponseError::UnknownMemberId);
     assert_eq!(commit(&bench, "", -1, 9), unknown, "a simple commit");
@@ -352,6 +352,38 @@ fn section_8_commits_into_a_group_with_members() {
     bench.ok(&later("a", -1));
     assert_eq!(commit(&bench, "", -1, 8), Ok(()), "without members");
     assert_eq!(bench.group.expiry_base("t", 5), Some(5));
+}
+
+/// KIP-1251: an answer that makes the epoch grow may still be on its way to the member.
+#[test]
+fn a_member_commits_under_the_epochs_in_which_it_had_the_partition() {
+    let mut bench = Bench::new(&[("t", 1)]);
+    bench.ok(&first("a"));
+    bench.image.insert("t".to_owned(), (topic_id("t"), 2));
+    assert_eq!(bench.ok(&later("a", 2)), (3, Some(vec![0, 1])));
+    let stale = Err(ResponseError::StaleMemberEpoch);
+    for (epoch, partitions, transactional, expected) in [
+        (3, &[0, 1, 2][..], false, Ok(())),
+        (2, &[0], false, Ok(())),
+        (2, &[0, 1], false, stale),
+        (2, &[1], true, Err(ResponseError::IllegalGeneration)),
+        (1, &[0], false, stale),
+        (4, &[], false, stale),
+    ] {
+        let who = Committer {
+            member_id: &text("a"),
+            instance_id: None,
+            epoch,
+            transactional,
+            version: 9,
+        };
+        let partitions: Vec<_> = partitions.iter().map(|p| (topic_id("t"), *p)).collect();
+        assert_eq!(
+            bench.group.may_commit(&who, &partitions),
+            expected,
+            "{epoch} {partitions:?}"
+        );
+    }
 }
 
 #[test]
