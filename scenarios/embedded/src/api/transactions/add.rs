@@ -85,9 +85,16 @@ fn add(
     };
     if rows.iter().any(failed) {
         let error = ResponseError::OperationNotAttempted;
-        return answer(&asked.topics, |topic, index| {
+        let mut rows = answer(&asked.topics, |topic, index| {
             checked(topic, index).and(Err(error))
         });
+        // A broker notes these errors by partition, so one that is named twice is told once, and only here.
+        for topic in &mut rows {
+            let mut told = BTreeSet::new();
+            let rows = &mut topic.results_by_partition;
+            rows.retain(|row| told.insert(row.partition_index));
+        }
+        return rows;
     }
     if id.is_empty() {
         return answer(&asked.topics, |_, _| Err(ResponseError::InvalidRequest));
@@ -130,14 +137,13 @@ fn add(
     answer(&asked.topics, |_, _| result)
 }
 
-/// A row for every partition, also for one that is named twice.
+/// A row for every partition.
 fn answer(
     topics: &[AddPartitionsToTxnTopic],
     result: impl Fn(&AddPartitionsToTxnTopic, i32) -> Result<(), ResponseError>,
 ) -> Vec<AddPartitionsToTxnTopicResult> {
     let rows = topics.iter().map(|topic| {
-        let indexes: BTreeSet<&i32> = topic.partitions.iter().collect();
-        let rows = indexes.into_iter().map(|index| {
+        let rows = topic.partitions.iter().map(|index| {
             let code = result(topic, *index).err().map_or(0, |error| error.code());
             AddPartitionsToTxnPartitionResult::default()
                 .with_partition_index(*index)
