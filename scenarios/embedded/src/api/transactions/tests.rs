@@ -511,13 +511,19 @@ fn s1_one_missing_partition_keeps_all_out() {
         3,
         "id",
         me,
-        &[("a", &[0, 7]), ("missing", &[0]), ("b", &[1])],
+        &[("a", &[0, 7, 7]), ("missing", &[0]), ("b", &[1])],
     );
     let (unknown, skipped) = (UnknownTopicOrPartition.code(), OperationNotAttempted.code());
     assert_eq!(codes, [skipped, unknown, unknown, skipped]);
     assert_eq!(bench.describe("id").unwrap().0, "Empty");
     let internal = bench.add_as(3, "id", me, &[("__transaction_state", &[0])]);
     assert_eq!(internal, [TopicAuthorizationFailed.code()]);
+    let twice = bench.add_as(3, "id", me, &[("a", &[0, 0])]);
+    assert_eq!(
+        twice,
+        [0, 0],
+        "each as often as it is named, if none is missing"
+    );
 }
 
 #[test]
