@@ -184,7 +184,14 @@ fn cluster(config: &ClusterConfig, pool: &BufferPool) -> Arc<Cluster> {
     let options = ConnectOptions {
         client_id: config.client_id.as_str().into(),
         connect_timeout: CONNECT_TIMEOUT,
+        request_timeout: config.request_timeout,
         pool: pool.clone(),
     };
-    Cluster::new(config.alias.as_str(), bootstrap, options, Handle::current())
+    Cluster::new(
+        config.alias.as_str(),
+        bootstrap,
+        options,
+        config.admin_request_timeout,
+        Handle::current(),
+    )
 }

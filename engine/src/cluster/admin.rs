@@ -7,7 +7,7 @@ use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, Top
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use super::{Cluster, ClusterError, ErrorCode, REQUEST_TIMEOUT, Refusal};
+use super::{Cluster, ClusterError, ErrorCode, Refusal};
 
 /// How long the controller may take for creating topics, before it answers REQUEST_TIMED_OUT.
 const CREATE_TIMEOUT_MS: i32 = 15_000;
@@ -69,12 +69,7 @@ impl Cluster {
                 .with_timeout_ms(CREATE_TIMEOUT_MS)
                 .with_topics(chunk.iter().map(creatable).collect());
             let answer = self
-                .ask_controller(
-                    "CreateTopics",
-                    &request,
-                    CREATE_TOPICS_VERSION_MAX,
-                    REQUEST_TIMEOUT,
-                )
+                .ask_controller("CreateTopics", &request, CREATE_TOPICS_VERSION_MAX)
                 .await?;
             results.extend(answer.topics.into_iter().map(|topic| {
                 let refusal = Refusal::new(topic.error_code, topic.error_message.as_deref())
@@ -105,12 +100,7 @@ impl Cluster {
                 .with_timeout_ms(CREATE_TIMEOUT_MS)
                 .with_topics(topics.collect());
             let answer = self
-                .ask_controller(
-                    "CreatePartitions",
-                    &request,
-                    CREATE_PARTITIONS_VERSION_MAX,
-                    REQUEST_TIMEOUT,
-                )
+                .ask_controller("CreatePartitions", &request, CREATE_PARTITIONS_VERSION_MAX)
                 .await?;
             results.extend(answer.results.into_iter().map(|topic| {
                 let refusal = Refusal::new(topic.error_code, topic.error_message.as_deref())
