@@ -58,6 +58,15 @@ impl Stage {
         }
     }
 
+    /// The product waits for answers for a second, not for half a minute.
+    fn impatient(mut self) -> Self {
+        self.flow = self
+            .flow
+            .with("SOURCE.consumer.request.timeout.ms = 1000")
+            .with("TARGET.producer.request.timeout.ms = 1000");
+        self
+    }
+
     /// On the source, for the product alone.
     fn at_source(&self, fault: Fault) -> FaultHandle {
         self.east
