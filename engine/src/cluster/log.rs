@@ -194,7 +194,8 @@ impl Cluster {
     }
 
     /// Appends one batch to a partition (acks from all in-sync replicas, not idempotent). `batch` is as built:
-    /// without producer id.
+    /// without producer id. The broker may wait `patience` for its replicas, at most the cluster's request timeout; an
+    /// answer that does not come closes the connection, so that the next attempt has another one.
     ///
     /// # Errors
     /// [`ClusterError`]; the batch may nevertheless be in the log.
@@ -203,6 +204,7 @@ impl Cluster {
         topic: &str,
         partition: i32,
         batch: RawBatch,
+        patience: Duration,
     ) -> Result<(), ClusterError> {
         let leader = self.leader_or_refresh(topic, partition).await?;
         let connection = self.broker(leader.broker.id).await?;
@@ -214,12 +216,18 @@ impl Cluster {
             header: batch.header,
             body: batch.body,
         };
-        let timeout = self.options.request_timeout;
+        let timeout = patience.min(self.options.request_timeout);
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         let (frame, version) =
             produce::encode(&mut [batch], versions, connection.client_id(), timeout_ms);
-        let timeout = produce::answer_deadline(timeout);
-        let bytes = connection.send(frame, timeout).await?.await?;
+        let limit = produce::answer_deadline(timeout);
+        let answer = async { connection.send(frame, limit).await?.await };
+        // A connection looks at the deadline of its oldest request, and a longer one may be stuck in front of this one.
+        let Ok(bytes) = tokio::time::timeout(limit, answer).await else {
+            connection.close(&format!("no answer to {} within {limit:?}", produce::API));
+            return Err(connection.close_reason().into());
+        };
+        let bytes = bytes?;
         let answer = produce::decode(bytes, version)
             .map_err(|reason| connection.malformed(produce::API, reason))?;
         let outcome = answer
