@@ -35,8 +35,9 @@ struct Stage {
 impl Stage {
     /// Clusters of so many brokers, each with a replica of everything, and a topic of so many partitions on the source.
     fn new(name: &str, brokers: u32, partitions: i32) -> Self {
-        let start =
-            |alias| Embedded::start(alias, brokers, server_properties(brokers, &[])).unwrap();
+        // Nothing stalls these brokers by accident, so that a dead one may be noticed early.
+        let properties = server_properties(brokers, &[("broker.session.timeout.ms", "500")]);
+        let start = |alias| Embedded::start(alias, brokers, properties.clone()).unwrap();
         let (east, west) = (start("east"), start("west"));
         let topic = unique(name);
         let replicas = i32::try_from(brokers).unwrap();
