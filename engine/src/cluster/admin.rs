@@ -148,12 +148,9 @@ fn may_exist_elsewhere(code: ErrorCode) -> bool {
     matches!(code.0, 29 | 31 | 35)
 }
 
-/// None for a topic that is not ours to see. An error with partitions is about their leaders, and passes.
+/// An error with partitions is about their leaders, and passes. Topics that are not ours to see are not in the answer.
 fn listing(topic: MetadataResponseTopic) -> Option<TopicListing> {
     let error = ErrorCode(topic.error_code).err();
-    if error == Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED) {
-        return None;
-    }
     Some(TopicListing {
         name: topic.name?.to_string(),
         id: topic.topic_id,
@@ -207,9 +204,9 @@ mod tests {
         for error in [
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             ErrorCode::LEADER_NOT_AVAILABLE,
+            ErrorCode::TOPIC_AUTHORIZATION_FAILED,
         ] {
             assert_eq!(with(error, 0), Some((0, Some(error))));
         }
-        assert_eq!(with(ErrorCode::TOPIC_AUTHORIZATION_FAILED, 0), None);
     }
 }
