@@ -8,7 +8,7 @@ use embedded::{ApiKey, Effect, Fault};
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
-use rdkafka::{ClientConfig, Message, Offset, Statistics, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, Statistics, TopicPartitionList};
 
 use super::{PATIENCE, cluster};
 
@@ -72,7 +72,7 @@ fn write(bootstrap: &str) -> (Duration, i64) {
     }
     producer.flush(PATIENCE).unwrap();
     let took = since.elapsed();
-    await_statistics(&|| drop(producer.poll(Duration::from_millis(50))));
+    await_statistics(&|| producer.poll(Duration::from_millis(50)));
     (took, throttled.longest())
 }
 
