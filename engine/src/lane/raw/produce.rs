@@ -34,7 +34,7 @@ const ACKS_ALL: i16 = -1;
 const NETWORK_GRACE_MAX: Duration = Duration::from_secs(5);
 
 /// How long to wait for an answer from a broker that may itself wait `request_timeout` for its in-sync replicas: a sixth
-/// longer, at most [`NETWORK_GRACE_MAX`], so that its REQUEST_TIMED_OUT arrives. A connection that is given up costs all
+/// longer, at most 5 s, so that its REQUEST_TIMED_OUT arrives. A connection that is given up costs all
 /// its partitions a new start.
 pub fn answer_deadline(request_timeout: Duration) -> Duration {
     request_timeout + (request_timeout / 6).min(NETWORK_GRACE_MAX)
