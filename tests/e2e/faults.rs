@@ -8,7 +8,7 @@ mod connections;
 mod data;
 
 use embedded::{ApiKey, Effect, Fault, FaultHandle};
-use scenarios::client::{KafkaClient, unique};
+use scenarios::client::{KafkaClient, WriteOptions, unique};
 use scenarios::{Cluster, Embedded, Product, await_ok, await_that, server_properties};
 
 use crate::flows::{Flow, PATIENCE, await_exact, stop};
@@ -96,7 +96,13 @@ impl Stage {
 
     fn load(&self) -> Load {
         let partitions = self.client_of_source().leaders(&self.topic).unwrap().len();
-        Load::start(&self.east, &self.topic, i32::try_from(partitions).unwrap())
+        // A frozen broker shall hold up what the others are given no longer than it has to.
+        let options = WriteOptions {
+            answer_timeout_ms: 1_000,
+            ..WriteOptions::default()
+        };
+        let partitions = i32::try_from(partitions).unwrap();
+        Load::start_with(&self.east, &self.topic, partitions, options)
     }
 
     fn client_of_source(&self) -> KafkaClient {
