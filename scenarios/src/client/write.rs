@@ -61,7 +61,7 @@ pub struct WriteOptions {
     /// Producer id and sequence numbers in the batches (`enable.idempotence`). Default: true, as in Java.
     pub idempotent: bool,
     /// How long one answer is waited for, before it is asked again: a frozen broker holds up everything else that is written at
-    /// once for as long (`socket.timeout.ms`). Unit: milliseconds. Default: 10,000.
+    /// once for as long (`socket.timeout.ms`, `api.version.request.timeout.ms`). Unit: milliseconds. Default: 10,000.
     pub answer_timeout_ms: u32,
 }
 
@@ -152,7 +152,9 @@ impl KafkaClient {
         );
         config.set("linger.ms", options.linger_ms.to_string());
         config.set("enable.idempotence", options.idempotent.to_string());
-        config.set("socket.timeout.ms", options.answer_timeout_ms.to_string());
+        for wait in ["socket.timeout.ms", "api.version.request.timeout.ms"] {
+            config.set(wait, options.answer_timeout_ms.to_string());
+        }
         // A missing topic is an error soon, not after 30 s: it is created before it is written to.
         config.set("topic.metadata.propagation.max.ms", "5000");
         for (key, value) in extra {
