@@ -56,6 +56,8 @@ pub struct Herder {
     left: BTreeMap<(String, i32), (Uuid, i64)>,
     /// Partitions that are shown as waiting though nothing runs for them.
     shown_blocked: BTreeSet<(String, i32)>,
+    /// Topics of which it was said that they are blocked.
+    told_blocked: BTreeSet<String>,
 }
 
 /// What a round found out.
@@ -90,6 +92,7 @@ impl Herder {
                 leaving: BTreeSet::new(),
                 left: BTreeMap::new(),
                 shown_blocked: BTreeSet::new(),
+                told_blocked: BTreeSet::new(),
             }))
         })
     }
@@ -164,11 +167,8 @@ impl Herder {
     /// Gives partitions that nothing runs for a state and a reason, and takes those back that are past.
     fn show_blocked(&mut self, blocked: &BTreeMap<String, (Blocked, i32)>) {
         let mut shown = BTreeSet::new();
+        self.tell_blocked(blocked);
         for (topic, (Blocked { reason, from }, partitions)) in blocked {
-            let known = (topic.clone(), 0)..(topic.clone(), i32::MAX);
-            if self.shown_blocked.range(known).next().is_none() {
-                warn!(flow = %self.flow.label, topic, reason, "not copied now, trying on");
-            }
             for partition in *from..*partitions {
                 let at = (topic.clone(), partition);
                 if !self.running.contains_key(&at) {
@@ -182,6 +182,30 @@ impl Herder {
             self.flow.registry.remove(&self.key(topic, *partition));
         }
         self.shown_blocked = shown;
+    }
+
+    /// Says once of each topic what is wrong with it and what becomes of it, and when that is over.
+    fn tell_blocked(&mut self, blocked: &BTreeMap<String, (Blocked, i32)>) {
+        let flow = &self.flow.label;
+        for (topic, (Blocked { reason, .. }, _)) in blocked {
+            if !self.told_blocked.insert(topic.clone()) {
+                continue;
+            }
+            let all = (topic.clone(), 0)..=(topic.clone(), i32::MAX);
+            match self.running.range(all).count() {
+                0 => warn!(%flow, topic, reason, "cannot copy the topic yet, trying again"),
+                running => {
+                    warn!(%flow, topic, reason, running, "the topic's running partitions go on, no others are started; trying again");
+                }
+            }
+        }
+        self.told_blocked.retain(|topic| {
+            let still = blocked.contains_key(topic);
+            if !still {
+                info!(%flow, topic, "the topic is well again, or gone");
+            }
+            still
+        });
     }
 
     fn key(&self, topic: &str, partition: i32) -> PartitionKey {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use actix::clock::sleep;
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, AsyncContext, Context};
 use engine::batch::{BatchBuilder, Codec};
@@ -19,6 +20,7 @@ use engine::offsets::{
     OffsetTable, SourceOffset, SourceOffsetKey, SourcePartition, UpstreamOffset, partition_for_key,
 };
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::clock::now_ms;
@@ -28,6 +30,8 @@ use crate::supervisor::{ChildSpec, Placement, RunningChild, StartContext, TICK_I
 
 /// Records per batch: well below 1 MiB with topic names of 249 characters.
 const RECORDS_PER_BATCH: i32 = 2_000;
+/// Pause between two attempts at the last flush.
+const FLUSH_RETRY: Duration = Duration::from_millis(100);
 
 /// The positions of one flow that are stored.
 #[derive(Debug, Default)]
@@ -101,12 +105,12 @@ impl Positions {
         Ok(partitions)
     }
 
-    /// Stores the positions that have changed. Returns how many.
+    /// Stores the positions that have changed. Returns how many. `patience` bounds the answer to one request.
     ///
     /// # Errors
     /// [`ClusterError`] of the first partition of the offsets topic that cannot be written; what was not written is
     /// tried again at the next call.
-    pub async fn flush(&self, flow: &Flow) -> Result<usize, ClusterError> {
+    pub async fn flush(&self, flow: &Flow, patience: Duration) -> Result<usize, ClusterError> {
         let Some(partitions) = NonZeroU32::new(self.partitions.load(Ordering::Relaxed)) else {
             return Ok(0);
         };
@@ -143,6 +147,7 @@ impl Positions {
                         flow,
                         partition,
                         std::mem::replace(&mut builder, BatchBuilder::new(Codec::None)),
+                        patience,
                     )
                     .await?;
                     count += written.len();
@@ -150,7 +155,7 @@ impl Positions {
                 }
             }
             if builder.count() > 0 {
-                self.append(flow, partition, builder).await?;
+                self.append(flow, partition, builder, patience).await?;
                 count += written.len();
                 stored.extend(written);
             }
@@ -163,6 +168,7 @@ impl Positions {
         flow: &Flow,
         partition: u32,
         builder: BatchBuilder,
+        patience: Duration,
     ) -> Result<(), ClusterError> {
         let topic = flow.config.offset_storage_topic.as_str();
         let batch = builder.build().map_err(|error| ClusterError::Unreadable {
@@ -171,8 +177,31 @@ impl Positions {
             reason: error.to_string(),
         })?;
         flow.target
-            .append(topic, i32::try_from(partition).unwrap_or(0), batch)
+            .append(
+                topic,
+                i32::try_from(partition).unwrap_or(0),
+                batch,
+                patience,
+            )
             .await
+    }
+}
+
+/// The last flush, tried again until `deadline`: an answer that is lost takes half of what is left, so that there is time
+/// for another attempt on another connection. To write a position twice does no harm.
+///
+/// # Errors
+/// Why the last attempt failed.
+pub(crate) async fn flush_until(flow: &Flow, deadline: Instant) -> Result<usize, ClusterError> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match flow.positions.flush(flow, left / 2).await {
+            Err(error) if Instant::now() + FLUSH_RETRY < deadline => {
+                debug!(flow = %flow.label, %error, "positions not stored, trying again");
+                sleep(FLUSH_RETRY).await;
+            }
+            result => return result,
+        }
     }
 }
 
@@ -218,11 +247,17 @@ impl PositionStore {
     }
 
     fn flush(&mut self, ctx: &mut Context<Self>) {
-        if std::mem::replace(&mut self.flushing, true) {
-            return; // the last one still waits for a broker
+        // The last flush is the worker's; and the one before may still wait for a broker.
+        if self.flow.drain.fired() || std::mem::replace(&mut self.flushing, true) {
+            return;
         }
         let flow = self.flow.clone();
-        let flush = async move { flow.positions.flush(&flow).await };
+        let flush = async move {
+            tokio::select! {
+                result = flow.positions.flush(&flow, flow.config.target.request_timeout) => result,
+                () = flow.drain.wait() => Ok(0),
+            }
+        };
         let flushed = wrap_future::<_, Self>(flush).map(|result, this, _| {
             this.flushing = false;
             let failed = std::mem::replace(&mut this.failing, result.is_err());

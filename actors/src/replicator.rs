@@ -43,8 +43,8 @@ const RETRY_MAX: Duration = Duration::from_secs(3);
 /// A broker may forget a producer id that rests (`producer.id.expiration.ms`, 1 day by default): after this rest
 /// the next batch goes alone (`engine::lane::raw::window`).
 const PROBE_AFTER_REST: Duration = Duration::from_secs(300);
-/// An answer that is later than any request can be: the link is given up.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
+/// An answer that is later than any request can be: the link is given up. Twice the target's request timeout where that is longer.
+const ANSWER_DEADLINE_MIN: Duration = Duration::from_secs(60);
 
 /// Batches that a source link fetched.
 #[derive(Debug)]
@@ -389,7 +389,8 @@ impl Replicator {
         if window.in_flight()
             && let Some((_, link)) = &self.target
         {
-            let late = self.sent_at.elapsed() > ANSWER_DEADLINE;
+            let deadline = (self.flow.config.target.request_timeout * 2).max(ANSWER_DEADLINE_MIN);
+            let late = self.sent_at.elapsed() > deadline;
             if late {
                 links::discard_target(link);
             }

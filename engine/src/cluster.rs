@@ -32,8 +32,6 @@ use tokio::time::Instant;
 
 use crate::wire::{ConnectOptions, Connection, WireError};
 
-/// Bound on one control request, and MM2's default `request.timeout.ms` of an admin client.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Highest Metadata version used: 12 knows topic ids, also in the request.
 const METADATA_VERSION_MAX: i16 = 12;
 /// Controller unknown: nothing was heard yet.
@@ -44,6 +42,8 @@ pub struct Cluster {
     alias: Arc<str>,
     bootstrap: Vec<(String, u16)>,
     options: ConnectOptions,
+    /// Bound on the answer to a request that changes topics.
+    admin_timeout: Duration,
     /// Where the tasks of control connections run, whoever asks for them: the control thread
     /// outlives every data thread.
     runtime: Handle,
@@ -61,17 +61,20 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster that nothing was asked of yet; connections are made when they are needed.
+    /// A cluster that nothing was asked of yet; connections are made when they are needed. `admin_timeout` bounds the
+    /// answers to requests that change topics (MM2: the admin client's `request.timeout.ms`); `options` those to all others.
     pub fn new(
         alias: &str,
         bootstrap: Vec<(String, u16)>,
         options: ConnectOptions,
+        admin_timeout: Duration,
         runtime: Handle,
     ) -> Arc<Self> {
         Arc::new(Self {
             alias: alias.into(),
             bootstrap,
             options,
+            admin_timeout,
             runtime,
             controls: DashMap::new(),
             bootstrap_connection: Mutex::default(),
@@ -193,7 +196,6 @@ impl Cluster {
         api: &'static str,
         body: &R,
         ours_max: i16,
-        timeout: Duration,
     ) -> Result<R::Response, ClusterError> {
         let connection = match self.controller.load(Ordering::Relaxed) {
             NO_BROKER => self.any().await?,
@@ -202,7 +204,9 @@ impl Cluster {
                 Err(_) => self.any().await?,
             },
         };
-        Ok(connection.request(api, body, ours_max, timeout).await?)
+        Ok(connection
+            .request(api, body, ours_max, self.admin_timeout)
+            .await?)
     }
 
     /// Asks any broker.
@@ -214,7 +218,7 @@ impl Cluster {
     ) -> Result<R::Response, ClusterError> {
         let connection = self.any().await?;
         Ok(connection
-            .request(api, body, ours_max, REQUEST_TIMEOUT)
+            .request(api, body, ours_max, self.options.request_timeout)
             .await?)
     }
 
@@ -230,7 +234,7 @@ impl Cluster {
         let leader = self.leader_or_refresh(topic, partition).await?;
         let connection = self.broker(leader.broker.id).await?;
         Ok(connection
-            .request(api, body, ours_max, REQUEST_TIMEOUT)
+            .request(api, body, ours_max, self.options.request_timeout)
             .await?)
     }
 

@@ -14,6 +14,8 @@ on_every_kind! {
 
 const KILLS: usize = 5;
 const PARTITIONS: u64 = 3;
+/// Records copied before each kill: more than half a second's load, so that positions were flushed twice.
+const COPIED_BEFORE: i64 = 3_000;
 
 /// Goal: killed five times under load, nothing is lost, the order is kept, and each start goes on at a stored position,
 /// so that what comes twice lies behind that. Method: id / partitions is the upstream offset, so the copy shows every
@@ -23,16 +25,16 @@ fn killed_under_load(kind: Kind) {
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let topic = unique("killed");
     east.create_topic(&topic, 3, 1, &[]).unwrap();
-    let flow = Flow::new("kill", pair.east, pair.west, &topic);
+    let flow = Flow::new("kill", pair.east, pair.west, &topic)
+        .with("TARGET.offset.flush.interval.ms = 200");
     let copy = flow.remote(&topic);
     let load = Load::start(pair.east, &topic, 3);
     let mut product = flow.run();
     let mut seen = 0;
     for kill in 1..=KILLS {
-        // Well into the copying, past at least one flush of positions.
         await_that(&format!("copying before kill {kill}"), PATIENCE, || {
             west.end_offsets(&copy)
-                .is_ok_and(|ends| ends.iter().sum::<i64>() > seen + 8_000)
+                .is_ok_and(|ends| ends.iter().sum::<i64>() > seen + COPIED_BEFORE)
         })
         .unwrap();
         product.kill().unwrap();

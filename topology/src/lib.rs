@@ -42,7 +42,8 @@ pub use alias::{ClusterAlias, FlowId};
 pub use config::{
     AutoOffsetReset, ClientKind, ClientOwner, ClusterConfig, ConfigError, ConfigErrors,
     ConfigProvider, ConfigProviders, Connector, ConnectorNames, DURATION_MAX, FlowConfig, HostPort,
-    IsolationLevel, KeyAt, KeyReport, MirrorConfig, MirrorProperties, Side, client_properties,
+    IsolationLevel, KeyAt, KeyReport, MirrorConfig, MirrorProperties, REQUEST_TIMEOUT_MIN, Side,
+    client_properties,
 };
 pub use cycle::LoopProof;
 pub use filter::{

@@ -8,7 +8,7 @@ use std::time::Duration;
 use batch::{Codec, DECOMPRESSED_BYTES_MAX, RawBatch, batches, decompress, next_sequence, records};
 use bytes::Bytes;
 
-use super::{Cluster, ClusterError, OffsetAt, REQUEST_TIMEOUT, Refusal};
+use super::{Cluster, ClusterError, OffsetAt, Refusal};
 use crate::lane::raw::fetch::{self, FetchLimits, FetchSession, Slot, Wanted};
 use crate::lane::raw::produce::{self, Outcome, ProduceBatch, ProduceVersions};
 use crate::wire::WireError;
@@ -16,9 +16,7 @@ use crate::wire::WireError;
 /// Bytes asked for per request while reading an internal topic.
 pub const LOG_READ_BYTES_MAX: i32 = 1 << 20;
 /// How long a broker may wait while we read to the end of a log.
-const LOG_READ_WAIT_MS: i32 = 500;
-/// Bound on a request that writes to an internal topic, on the broker's side.
-const PRODUCE_TIMEOUT_MS: i32 = 15_000;
+const LOG_READ_WAIT: Duration = Duration::from_millis(500);
 /// Answers without progress before reading is given up: a log whose end cannot be reached.
 const EMPTY_ANSWERS_MAX: u32 = 20;
 
@@ -104,7 +102,7 @@ impl Cluster {
         let connection = self.broker(leader.broker.id).await?;
         let mut session = FetchSession::new(connection.versions())?;
         let limits = FetchLimits {
-            wait_ms: LOG_READ_WAIT_MS,
+            wait_ms: i32::try_from(LOG_READ_WAIT.as_millis()).unwrap_or(i32::MAX),
             bytes_max: LOG_READ_BYTES_MAX,
             read_committed: false,
         };
@@ -121,7 +119,8 @@ impl Cluster {
                 bytes_max: LOG_READ_BYTES_MAX,
             };
             let frame = session.request(&[(Slot(0), wanted)], limits, connection.client_id())?;
-            let bytes = connection.send(frame, REQUEST_TIMEOUT).await?.await?;
+            let timeout = self.options.request_timeout + LOG_READ_WAIT;
+            let bytes = connection.send(frame, timeout).await?.await?;
             let answer = session
                 .answer(bytes)
                 .map_err(|reason| connection.malformed(fetch::API, reason))?;
@@ -195,7 +194,8 @@ impl Cluster {
     }
 
     /// Appends one batch to a partition (acks from all in-sync replicas, not idempotent). `batch` is as built:
-    /// without producer id.
+    /// without producer id. The broker may wait `patience` for its replicas, at most the cluster's request timeout; an
+    /// answer that does not come closes the connection, so that the next attempt has another one.
     ///
     /// # Errors
     /// [`ClusterError`]; the batch may nevertheless be in the log.
@@ -204,6 +204,7 @@ impl Cluster {
         topic: &str,
         partition: i32,
         batch: RawBatch,
+        patience: Duration,
     ) -> Result<(), ClusterError> {
         let leader = self.leader_or_refresh(topic, partition).await?;
         let connection = self.broker(leader.broker.id).await?;
@@ -215,15 +216,18 @@ impl Cluster {
             header: batch.header,
             body: batch.body,
         };
-        let (frame, version) = produce::encode(
-            &mut [batch],
-            versions,
-            connection.client_id(),
-            PRODUCE_TIMEOUT_MS,
-        );
-        let timeout =
-            REQUEST_TIMEOUT + Duration::from_millis(PRODUCE_TIMEOUT_MS.unsigned_abs().into());
-        let bytes = connection.send(frame, timeout).await?.await?;
+        let timeout = patience.min(self.options.request_timeout);
+        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        let (frame, version) =
+            produce::encode(&mut [batch], versions, connection.client_id(), timeout_ms);
+        let limit = produce::answer_deadline(timeout);
+        let answer = async { connection.send(frame, limit).await?.await };
+        // A connection looks at the deadline of its oldest request, and a longer one may be stuck in front of this one.
+        let Ok(bytes) = tokio::time::timeout(limit, answer).await else {
+            connection.close(&format!("no answer to {} within {limit:?}", produce::API));
+            return Err(connection.close_reason().into());
+        };
+        let bytes = bytes?;
         let answer = produce::decode(bytes, version)
             .map_err(|reason| connection.malformed(produce::API, reason))?;
         let outcome = answer

@@ -6,8 +6,8 @@ mod clients;
 use std::time::Duration;
 
 use self::checks::{check_aliases, check_plaintext, check_resolved, check_supported};
-pub use self::clients::{AutoOffsetReset, IsolationLevel};
-use self::clients::{Clients, auto_offset_reset, isolation_level};
+pub use self::clients::{AutoOffsetReset, IsolationLevel, REQUEST_TIMEOUT_MIN};
+use self::clients::{Clients, auto_offset_reset, isolation_level, request_timeout};
 
 use super::derive::{Connector, MirrorProperties};
 use super::error::{ConfigError, ConfigErrors, KeyAt};
@@ -46,6 +46,14 @@ pub struct ClusterConfig {
     /// `client.id` of everything else. Default:
     /// `S->T|MirrorSourceConnector|replication-source-admin` or `...-target-admin`.
     pub admin_client_id: String,
+    /// Bound on the answer to one request of the clients that carry records, at least
+    /// [`REQUEST_TIMEOUT_MIN`]. Default: 30 s. MM2: `request.timeout.ms` of the source's consumer
+    /// (`S.consumer.`, or `consumer.` and `source.consumer.` behind `S->T.`) and of the target's
+    /// producer (`T.producer.`, or `S->T.producer.override.`).
+    pub request_timeout: Duration,
+    /// The same for administration, such as creating topics. MM2: `request.timeout.ms` of the
+    /// cluster's admin client (`S.admin.`, or `admin.` and `source.admin.` behind `S->T.`).
+    pub admin_request_timeout: Duration,
 }
 
 /// The names of the three connectors that MM2 would run for the flow. They are part of stored
@@ -171,12 +179,16 @@ impl FlowConfig {
                 bootstrap_servers: source_servers,
                 client_id: text(&clients.consumer, "client.id"),
                 admin_client_id: text(&clients.source_admin, "client.id"),
+                request_timeout: errors.read(request_timeout(&clients.consumer)),
+                admin_request_timeout: errors.read(request_timeout(&clients.source_admin)),
             },
             target: ClusterConfig {
                 alias: id.target.clone(),
                 bootstrap_servers: target_servers,
                 client_id: text(&clients.producer, "client.id"),
                 admin_client_id: text(&clients.target_admin, "client.id"),
+                request_timeout: errors.read(request_timeout(&clients.producer)),
+                admin_request_timeout: errors.read(request_timeout(&clients.target_admin)),
             },
             topic_filter: TopicFilter {
                 include: patterns(config, "topics", TOPICS_DEFAULT, errors),

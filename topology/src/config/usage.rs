@@ -252,6 +252,7 @@ mod tests {
             "A.bootstrap.servers=a:1",
             "A.security.protocol=PLAINTEXT",
             "A.consumer.isolation.level=read_committed",
+            "B.producer.request.timeout.ms=5000",
             "A->B.topics=x",
             "A->B.use.defaults.from=source",
             "B->A.emit.heartbeats.enabled=false",
