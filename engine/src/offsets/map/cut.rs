@@ -41,7 +41,9 @@ impl OffsetMap {
                 .sealed
                 .back()
                 .map_or(self.start.at(), |block| block.end);
-            self.unknown = block.begins_unknown() || block.base != before;
+            // A block is missing before it, or the first entry that was cut had the end in its gap.
+            self.unknown =
+                block.base != before || block.base.upstream < end && block.begins_unknown();
             self.removed.push(block.base.upstream);
         }
         self.tail = Block::new(self.start.at());
@@ -52,7 +54,7 @@ impl OffsetMap {
         self.tail = Block::new(block.base);
         for entry in block.entries() {
             if entry.at.upstream >= end {
-                self.unknown = entry.unknown;
+                self.unknown = entry.unknown && entry.before.upstream < end;
                 break;
             }
             let length = entry.length.min(end.abs_diff(entry.at.upstream));

@@ -274,6 +274,26 @@ mod tests {
         assert_eq!(shared.read(OffsetMap::entries), 3);
     }
 
+    #[test]
+    fn ends_are_of_one_moment_when_every_run_is_new() {
+        let shared = SharedMap::new(OffsetMap::new(MapStart::Complete));
+        let done = Done(AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.0.load(Ordering::Acquire) {
+                    let (upstream, downstream) = shared.ends();
+                    assert_eq!(upstream, downstream * 2);
+                }
+            });
+            let _writing = Writing(&done);
+            for run in 0..300_000 {
+                let written = shared.acknowledged(run * 2 + 1, run, 1);
+                written.expect("in order");
+            }
+        });
+        assert_eq!(shared.ends(), (600_000, 300_000));
+    }
+
     /// The writer skips every multiple of 101, so that every answer can be judged. Meanwhile two threads ask, and one stores
     /// what changed, with a write that fails now and then.
     #[test]

@@ -263,3 +263,26 @@ fn a_source_that_lost_more_than_was_copied_starts_over_there() {
         assert_eq!(map.entries(), 1);
     }
 }
+
+#[test]
+fn an_unknown_gap_stays_unknown_when_the_block_behind_it_is_cut() {
+    let mut map = transactional(128);
+    map.mark_unknown();
+    map.push(20_000, 20_000, 5).expect("a block of its own");
+    map.push(20_006, 20_005, 5).expect("grows");
+    assert_eq!(map.tail.base.upstream, 128 * 101 - 1);
+    map.truncate_upstream(15_000);
+    assert_eq!(map.entries(), 128);
+    assert_eq!(map.downstream(14_999), AtLeast(12_800));
+    assert_eq!(map.downstream(15_000), Exact(20_010));
+}
+
+#[test]
+fn a_run_that_grows_is_stored_again() {
+    let mut map = transactional(300);
+    assert_eq!(map.dirty_blocks().len(), 3);
+    let (upstream, downstream) = (map.upstream_end(), map.downstream_end());
+    map.push(upstream, downstream, 1).expect("continues");
+    assert_eq!(map.entries(), 300);
+    assert_eq!(map.dirty_blocks().len(), 1);
+}

@@ -111,7 +111,9 @@ impl Model {
         let ends = gaps.filter(|gap| gap.upstream < end).chain(last);
         self.mapped_end = ends.max_by_key(|at| at.upstream).unwrap_or(self.start.at());
         let (from, cut) = (self.mapped_end, &self.unknown);
-        self.pending = cut.iter().any(|gap| gap.0 == from && gap.1.upstream >= end);
+        self.pending = cut
+            .iter()
+            .any(|gap| gap.0 == from && from.upstream < end && gap.1.upstream >= end);
         self.unknown.retain(|(_, up_to)| up_to.upstream < end);
     }
 

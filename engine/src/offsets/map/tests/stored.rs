@@ -112,6 +112,18 @@ fn a_lost_block_is_an_unknown_gap_and_is_said() {
 }
 
 #[test]
+fn a_cut_where_a_block_is_lost_stays_unknown() {
+    let mut map = transactional(1_000);
+    let mut some = records(&mut map);
+    some.remove(2);
+    let mut map = load(&some).map;
+    map.truncate_upstream(300 * 101);
+    assert_eq!(map.entries(), 256);
+    assert_eq!(map.downstream(299 * 101), AtLeast(25_600));
+    assert_eq!(map.downstream(300 * 101), Exact(100_000));
+}
+
+#[test]
 fn without_any_block_everything_is_an_unknown_gap() {
     let mut map = transactional(1_000);
     let loaded = load(&records(&mut map)[8..]);
@@ -193,6 +205,36 @@ fn blocks_of_another_incarnation_are_ignored_and_removed() {
     let removed = loaded.map.dirty_blocks();
     assert_eq!(removed.len(), 2);
     assert!(removed.iter().all(|record| record.value(another).is_none()));
+}
+
+#[test]
+fn blocks_of_another_incarnation_fill_no_hole() {
+    let mut old = transactional(300);
+    let mut all = records(&mut old);
+    let (key, _) = all[3].clone();
+    let another = MapHead {
+        topic_id: Uuid::from_u128(9),
+        ..head(&old)
+    };
+    all.push((key, Some(another.encode())));
+    let loaded = load(&all);
+    assert_eq!(loaded.map.segments().count(), 0);
+    assert_eq!(loaded.map.downstream(500), AtLeast(0));
+}
+
+#[test]
+fn a_stray_block_behind_the_head_is_no_loss() {
+    let mut map = transactional(300);
+    let mut all = records(&mut map);
+    for transaction in 300..1_000 {
+        map.push(transaction * 101, transaction * 100, 100)
+            .expect("grows");
+    }
+    let later = records(&mut map);
+    all.push(later[later.len() - 2].clone());
+    let loaded = load(&all);
+    assert_eq!(loaded.lost, []);
+    assert_eq!(loaded.map.extent(), loaded.head.extent);
 }
 
 #[test]
