@@ -6,6 +6,7 @@ mod checkpoint;
 mod connect;
 mod heartbeat;
 mod java_json;
+mod map;
 mod offset_sync;
 mod offset_table;
 mod partitioner;
@@ -14,6 +15,10 @@ mod schema;
 pub use checkpoint::Checkpoint;
 pub use connect::{ConnectError, SourceOffset, SourceOffsetKey, SourcePartition};
 pub use heartbeat::Heartbeat;
+pub use map::{
+    BLOCKS_MAX, BlockRecord, LoadedMap, LostRuns, MapError, MapExtent, MapHead, MapKey,
+    MapRecordError, MapStart, MapTable, OffsetMap, Segment, SharedMap, Translation, UnknownReason,
+};
 pub use offset_sync::OffsetSync;
 pub use offset_table::{Applied, OffsetTable};
 pub use partitioner::{murmur2, partition_for_key};
