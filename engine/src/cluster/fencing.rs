@@ -16,8 +16,8 @@ use kafka_protocol::protocol::{Request, StrBytes};
 use tokio::time::Instant;
 
 use super::admin::topic_name;
-use super::coordinators::{CoordinatorKind, ToCoordinator};
-use super::{Cluster, ClusterError, ErrorCode, Refusal};
+use super::coordinators::{CoordinatorKind, Pause, ToCoordinator, is_outage};
+use super::{Cluster, ClusterError, ErrorCode, OffsetAt, Refusal};
 use crate::wire::WireError;
 
 /// Bound on a takeover, all of its repetitions included; one answer may come up to a second later. Well below
@@ -107,6 +107,7 @@ impl Cluster {
         partition: i32,
     ) -> Result<Fenced, FenceError> {
         let lane = Lane::new(self, transactional_id);
+        lane.await_leader(topic, partition).await?;
         let fenced = lane.init(NO_PRODUCER, 0).await?;
         lane.add(fenced, topic, partition).await?;
         // The first answer comes before the marker is in the log, and a late write would still be taken. The second
@@ -154,6 +155,35 @@ impl<'a> Lane<'a> {
 
     fn wire_id(&self) -> TransactionalId {
         TransactionalId(StrBytes::from_string(self.id.to_string()))
+    }
+
+    /// Waits until the partition is served. A marker for one that its broker has not set up yet, of a topic just
+    /// created, may end in a request that the broker never answers (4.3.1 counts such partitions wrongly when others
+    /// are in the request): no marker of that coordinator is then written for 30 s, nor those of other applications.
+    async fn await_leader(&self, topic: &str, partition: i32) -> Result<(), ClusterError> {
+        let mut pause = Pause::default();
+        loop {
+            let asked = Instant::now();
+            let place = OffsetAt::LogEnd;
+            let Err(error) = self.cluster.offset(topic, partition, place).await else {
+                return Ok(());
+            };
+            let not_yet = matches!(&error, ClusterError::Refused { refusal, .. } if matches!(
+                refusal.code,
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+                    | ErrorCode::LEADER_NOT_AVAILABLE
+                    | ErrorCode::NOT_LEADER_OR_FOLLOWER
+            ));
+            let electing = error.code() == Some(ErrorCode::LEADER_NOT_AVAILABLE);
+            let passes = not_yet || electing || is_outage(&error);
+            if !passes || !pause.wait(self.deadline).await {
+                return Err(error);
+            }
+            match self.cluster.refresh(topic, asked).await {
+                Err(error) if !is_outage(&error) => return Err(error),
+                _ => {}
+            }
+        }
     }
 
     /// Each of these requests may be sent twice: one more epoch is taken, or nothing changes.
