@@ -5,11 +5,13 @@
 //! that several threads read. Admin requests are methods beside it, a file per kind.
 
 mod admin;
+mod bulk_offsets;
 mod cache;
 mod configs;
 mod coordinators;
 mod error;
 mod fencing;
+mod groups;
 mod log;
 mod offsets;
 
@@ -18,6 +20,9 @@ pub use cache::{BrokerAddress, Leader};
 pub use configs::{ConfigEntry, ConfigSource};
 pub use error::{ClusterError, ErrorCode, Refusal};
 pub use fencing::{FENCE_PATIENCE, FenceError, Fenced};
+pub use groups::{
+    Committed, GroupKind, GroupList, GroupListing, GroupOffset, GroupState, NewOffset, PerGroup,
+};
 pub use log::{LOG_READ_BYTES_MAX, StoredRecord};
 pub use offsets::OffsetAt;
 

@@ -7,6 +7,10 @@
 
 #[path = "requests/fencing.rs"]
 mod fencing;
+#[path = "requests/groups.rs"]
+mod groups;
+#[path = "requests/offsets.rs"]
+mod offsets;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -31,7 +31,6 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// What is coordinated; the value is Kafka's key type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum CoordinatorKind {
-    #[expect(dead_code, reason = "requests about groups follow")]
     Group = 0,
     Transaction = 1,
 }
