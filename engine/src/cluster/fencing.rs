@@ -275,3 +275,60 @@ impl<'a> Lane<'a> {
             .map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: ErrorCode) -> FenceError {
+        FenceError::from(ClusterError::Refused {
+            alias: "west".into(),
+            api: "EndTxn",
+            what: "lane".to_owned(),
+            refusal: Refusal {
+                code,
+                message: None,
+            },
+        })
+    }
+
+    #[test]
+    fn every_refusal_says_what_the_lane_does_next() {
+        for code in [
+            ErrorCode::CLUSTER_AUTHORIZATION_FAILED,
+            ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        ] {
+            assert!(matches!(refused(code), FenceError::NotPermitted(_)));
+        }
+        for code in [
+            ErrorCode::INVALID_PRODUCER_EPOCH,
+            ErrorCode::INVALID_PRODUCER_ID_MAPPING,
+            ErrorCode::PRODUCER_FENCED,
+        ] {
+            assert!(matches!(refused(code), FenceError::Overtaken(_)));
+        }
+        for code in [
+            ErrorCode::CONCURRENT_TRANSACTIONS,
+            ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+        ] {
+            assert!(matches!(refused(code), FenceError::Failed(_)));
+        }
+        let unsupported = refused(ErrorCode::UNSUPPORTED_VERSION);
+        assert!(matches!(unsupported, FenceError::NotOffered));
+        let too_old = WireError::Unsupported {
+            broker: "b:1".to_owned(),
+            api: "InitProducerId",
+            offered: "none".to_owned(),
+            needed: "0 to 4".to_owned(),
+        };
+        let too_old = FenceError::from(ClusterError::from(too_old));
+        assert!(matches!(too_old, FenceError::NotOffered));
+    }
+
+    /// A takeover that the coordinator ends by itself fences its own owner.
+    #[test]
+    fn a_takeover_is_given_up_before_its_transaction_times_out() {
+        let longest = FENCE_PATIENCE + Duration::from_secs(1);
+        assert!(longest.as_millis() < u128::from(TRANSACTION_TIMEOUT_MS.unsigned_abs()));
+    }
+}

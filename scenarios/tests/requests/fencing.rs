@@ -133,7 +133,7 @@ fn of_owners_that_race_the_last_one_owns(kind: Kind) {
                 }
             }
             owners.sort_by_key(|owner| owner.epoch);
-            let owner = owners.pop().expect("one of them owns the lane");
+            let owner = owners.pop().unwrap();
             for earlier in owners {
                 assert_refused(
                     write(&engines[0], &topic, earlier, 0).await,

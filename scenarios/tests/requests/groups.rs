@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::embedded::{After, ApiKey, Effect, EmbeddedCluster, Fault, ResponseError, Settings};
 use engine::cluster::{
     Cluster, ClusterError, Committed, ErrorCode, GroupKind, GroupState, NewOffset,
 };
@@ -351,4 +352,48 @@ fn groups_outlive_their_coordinator(kind: Kind) {
     let listed = runtime.block_on(engine.list_groups()).unwrap();
     assert!(listed.unanswered.is_empty(), "{:?}", listed.unanswered);
     assert_eq!(listed.groups.len(), groups.len());
+}
+
+/// Goal: what is only asked is asked again after a lost answer or a coordinator that moved; a commit only after the latter,
+/// since the group may have gone on meanwhile.
+#[test]
+fn embedded_requests_are_repeated_where_that_is_harmless() {
+    let cluster = EmbeddedCluster::start_with(Settings::default()).unwrap();
+    let client = scenarios::KafkaClient::connect(&cluster.bootstrap()).unwrap();
+    client.create_topic("orders", 1, 1, &[]).unwrap();
+    let runtime = runtime();
+    let engine = engine_of(&cluster.bootstrap(), &runtime);
+    let groups: [Arc<str>; 2] = ["known".into(), "absent".into()];
+    let lost = || Effect::LoseAnswer(After::Closed);
+    let moved = || Effect::Error(ResponseError::NotCoordinator);
+    let once = |api, effect| cluster.inject(Fault::new(effect).on_api(api).times(1));
+    runtime.block_on(async {
+        let known = [new_offset("orders", 0, 1)];
+        let fault = once(ApiKey::OffsetCommit, moved());
+        assert_eq!(code_of(engine.commit_offsets("known", &known).await), None);
+        assert_eq!(fault.hits(), 1);
+        for effect in [lost, moved] {
+            let fault = once(ApiKey::OffsetFetch, effect());
+            let found = engine.group_offsets(&groups).await.unwrap();
+            assert!(found.iter().all(|(_, rows)| rows.is_ok()), "{found:?}");
+            assert_eq!(fault.hits(), 1);
+            let fault = once(ApiKey::DescribeGroups, effect());
+            let states: BTreeMap<_, _> = engine
+                .group_states(&groups)
+                .await
+                .unwrap()
+                .into_iter()
+                .collect();
+            assert_eq!(states[&groups[0]], Ok(GroupState::Empty));
+            assert_eq!(states[&groups[1]], Ok(GroupState::Absent));
+            assert_eq!(fault.hits(), 1);
+        }
+        let fault = once(ApiKey::ListGroups, moved());
+        assert_eq!(engine.list_groups().await.unwrap().groups.len(), 1);
+        assert_eq!(fault.hits(), 1);
+
+        let fault = cluster.inject(Fault::new(lost()).on_api(ApiKey::OffsetCommit).times(5));
+        engine.commit_offsets("known", &known).await.unwrap_err();
+        assert_eq!(fault.hits(), 1, "sent once");
+    });
 }
