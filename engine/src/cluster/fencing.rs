@@ -21,7 +21,7 @@ use super::{Cluster, ClusterError, ErrorCode, OffsetAt, Refusal};
 use crate::wire::WireError;
 
 /// Bound on a takeover, all of its repetitions included; one answer may come up to a second later. Well below
-/// [`TRANSACTION_TIMEOUT_MS`], so that the coordinator never ends a takeover by itself: that would fence its owner.
+/// the transaction timeout of a minute, so that the coordinator never ends a takeover by itself: that would fence its owner.
 pub const FENCE_PATIENCE: Duration = Duration::from_secs(45);
 /// Java producers' own default: a cluster that allows less (`transaction.max.timeout.ms`) refuses those too.
 const TRANSACTION_TIMEOUT_MS: i32 = 60_000;
