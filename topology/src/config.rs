@@ -15,7 +15,8 @@ pub use derive::{Connector, MirrorProperties};
 pub(crate) use error::is_secret;
 pub use error::{ConfigError, ConfigErrors, KeyAt};
 pub use flow::{
-    AutoOffsetReset, ClusterConfig, ConnectorNames, FlowConfig, IsolationLevel, REQUEST_TIMEOUT_MIN,
+    AutoOffsetReset, ClusterConfig, ConnectorNames, FlowConfig, GroupFilter, IsolationLevel,
+    OffsetConfig, OffsetSyncsLocation, Pace, REQUEST_TIMEOUT_MIN,
 };
 pub use host::HostPort;
 pub use provider::{ConfigProvider, ConfigProviders};

@@ -543,7 +543,7 @@ fn only_flows_into_the_given_targets_run() {
 
 #[test]
 fn reports_are_in_the_order_of_lines() {
-    let file = format!("{ONE_FLOW}zzz = 1\naaa = 2\ntasks.max = 2\ngroups = x\n");
+    let file = format!("{ONE_FLOW}zzz = 1\naaa = 2\ntasks.max = 2\nerrors.tolerance = all\n");
     let config = read(&file, &[]).unwrap();
     let lines = |reports: &[KeyReport]| reports.iter().map(|r| r.at.line).collect::<Vec<_>>();
     assert_eq!(lines(config.unknown_keys()), [Some(6), Some(7)]);
