@@ -25,6 +25,8 @@ use tracing::{debug, info, warn};
 
 use crate::clock::now_ms;
 use crate::flow::Flow;
+use crate::lease::LeaseError;
+use crate::offset_maps::MAP_FLUSH_INTERVAL;
 use crate::registry::PartitionKey;
 use crate::supervisor::{ChildSpec, Placement, RunningChild, StartContext, TICK_INTERVAL};
 
@@ -42,14 +44,23 @@ pub struct Positions {
 }
 
 impl Positions {
-    /// Creates the offsets topic unless it is there, and reads it to its end.
+    /// Makes sure that the flow's state is ours alone ([`crate::Lease`]), and reads it to its end: the offsets topic, which is
+    /// created unless it is there, and the offset maps.
     ///
     /// # Errors
-    /// [`ClusterError`] when it cannot be read whole: to start without positions would copy everything again.
-    pub async fn load(&self, flow: &Flow) -> Result<OffsetTable, ClusterError> {
+    /// [`LeaseError`] when it cannot be read whole: to start without positions would copy everything again.
+    pub async fn load(&self, flow: &Flow) -> Result<OffsetTable, LeaseError> {
         let config = &flow.config;
         let topic = config.offset_storage_topic.as_str();
         let partitions = self.find_or_create(flow, topic).await?;
+        flow.maps.create_topic(flow).await?;
+        let maps = flow.maps.topic(flow);
+        let mut state: Vec<_> = (0..partitions).map(|at| (topic, at)).collect();
+        state.push((&maps, 0));
+        // From here on nobody else changes what is read now.
+        let id = format!("crosscurrent-{}", config.id.source.as_str());
+        flow.lease.take(&flow.target, &id, &state).await?;
+        flow.maps.load(flow).await?;
         let mut table = OffsetTable::new();
         for partition in 0..partitions {
             let apply = |record: engine::cluster::StoredRecord| {
@@ -108,9 +119,9 @@ impl Positions {
     /// Stores the positions that have changed. Returns how many. `patience` bounds the answer to one request.
     ///
     /// # Errors
-    /// [`ClusterError`] of the first partition of the offsets topic that cannot be written; what was not written is
+    /// [`LeaseError`] of the first partition of the offsets topic that cannot be written; what was not written is
     /// tried again at the next call.
-    pub async fn flush(&self, flow: &Flow, patience: Duration) -> Result<usize, ClusterError> {
+    pub async fn flush(&self, flow: &Flow, patience: Duration) -> Result<usize, LeaseError> {
         let Some(partitions) = NonZeroU32::new(self.partitions.load(Ordering::Relaxed)) else {
             return Ok(0);
         };
@@ -129,6 +140,11 @@ impl Positions {
                 .or_default()
                 .push((snapshot.key, acked, key));
         }
+        let changed = due
+            .values()
+            .flatten()
+            .map(|(key, acked, _)| (&*key.topic, key.partition, *acked));
+        flow.maps.before_positions(flow, changed, patience).await?;
         let mut count = 0;
         for (partition, positions) in due {
             let mut builder = BatchBuilder::new(Codec::None);
@@ -169,34 +185,30 @@ impl Positions {
         partition: u32,
         builder: BatchBuilder,
         patience: Duration,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<(), LeaseError> {
         let topic = flow.config.offset_storage_topic.as_str();
         let batch = builder.build().map_err(|error| ClusterError::Unreadable {
             alias: flow.target.alias().into(),
             what: topic.to_owned(),
             reason: error.to_string(),
         })?;
-        flow.target
-            .append(
-                topic,
-                i32::try_from(partition).unwrap_or(0),
-                batch,
-                patience,
-            )
+        let partition = i32::try_from(partition).unwrap_or(0);
+        flow.lease
+            .append(&flow.target, topic, partition, batch, patience)
             .await
     }
 }
 
-/// The last flush, tried again until `deadline`: an answer that is lost takes half of what is left, so that there is time
+/// The last flush, tried again until `deadline`: an answer that is lost takes a third of what is left, so that there is time
 /// for another attempt on another connection. To write a position twice does no harm.
 ///
 /// # Errors
 /// Why the last attempt failed.
-pub(crate) async fn flush_until(flow: &Flow, deadline: Instant) -> Result<usize, ClusterError> {
+pub(crate) async fn flush_until(flow: &Flow, deadline: Instant) -> Result<usize, LeaseError> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        match flow.positions.flush(flow, left / 2).await {
-            Err(error) if Instant::now() + FLUSH_RETRY < deadline => {
+        match flow.positions.flush(flow, left / 3).await {
+            Err(LeaseError::Failed(error)) if Instant::now() + FLUSH_RETRY < deadline => {
                 debug!(flow = %flow.label, %error, "positions not stored, trying again");
                 sleep(FLUSH_RETRY).await;
             }
@@ -222,11 +234,20 @@ fn encode_key(flow: &Flow, at: &PartitionKey) -> Vec<u8> {
     SourceOffsetKey::source(&flow.config.connector_names.source, &partition).encode()
 }
 
-/// Stores positions every `offset.flush.interval.ms`. MM2: `SourceTaskOffsetCommitter`.
+#[derive(Clone, Copy)]
+enum What {
+    Maps,
+    /// And the maps before them.
+    Positions,
+}
+
+/// Stores positions every `offset.flush.interval.ms` (MM2: `SourceTaskOffsetCommitter`), and offset maps every second.
 pub struct PositionStore {
     flow: Arc<Flow>,
     start: StartContext,
     flushing: bool,
+    /// The interval ended while something else was being stored.
+    positions_due: bool,
     /// The last flush failed, and that was said.
     failing: bool,
 }
@@ -241,25 +262,40 @@ impl PositionStore {
                 flow,
                 start,
                 flushing: false,
+                positions_due: false,
                 failing: false,
             }))
         })
     }
 
-    fn flush(&mut self, ctx: &mut Context<Self>) {
-        // The last flush is the worker's; and the one before may still wait for a broker.
-        if self.flow.drain.fired() || std::mem::replace(&mut self.flushing, true) {
+    fn flush(&mut self, what: What, ctx: &mut Context<Self>) {
+        if self.flow.drain.fired() {
+            return; // the last flush is the worker's
+        }
+        if std::mem::replace(&mut self.flushing, true) {
+            // The last one still waits for a broker. Maps will be due again in a second.
+            self.positions_due |= matches!(what, What::Positions);
             return;
         }
         let flow = self.flow.clone();
         let flush = async move {
+            let patience = flow.config.target.request_timeout;
+            let flush = async {
+                match what {
+                    What::Maps => flow.maps.flush(&flow, patience).await,
+                    What::Positions => flow.positions.flush(&flow, patience).await,
+                }
+            };
             tokio::select! {
-                result = flow.positions.flush(&flow, flow.config.target.request_timeout) => result,
+                result = flush => result,
                 () = flow.drain.wait() => Ok(0),
             }
         };
-        let flushed = wrap_future::<_, Self>(flush).map(|result, this, _| {
+        let flushed = wrap_future::<_, Self>(flush).map(|result, this, ctx| {
             this.flushing = false;
+            if std::mem::take(&mut this.positions_due) {
+                this.flush(What::Positions, ctx);
+            }
             let failed = std::mem::replace(&mut this.failing, result.is_err());
             let flow = &this.flow.label;
             match result {
@@ -287,6 +323,7 @@ impl Actor for PositionStore {
             .config
             .offset_flush_interval
             .max(Duration::from_millis(10));
-        ctx.run_interval(interval, Self::flush);
+        ctx.run_interval(interval, |this, ctx| this.flush(What::Positions, ctx));
+        ctx.run_interval(MAP_FLUSH_INTERVAL, |this, ctx| this.flush(What::Maps, ctx));
     }
 }

@@ -9,6 +9,7 @@ mod bulk_offsets;
 mod cache;
 mod configs;
 mod coordinators;
+mod cursor;
 mod error;
 mod fencing;
 mod groups;
@@ -18,12 +19,13 @@ mod offsets;
 pub use admin::{NewTopic, TopicListing};
 pub use cache::{BrokerAddress, Leader};
 pub use configs::{ConfigEntry, ConfigSource};
+pub use cursor::{LOG_READ_BYTES_MAX, LogCursor};
 pub use error::{ClusterError, ErrorCode, Refusal};
 pub use fencing::{FENCE_PATIENCE, FenceError, Fenced};
 pub use groups::{
     Committed, GroupKind, GroupList, GroupListing, GroupOffset, GroupState, NewOffset, PerGroup,
 };
-pub use log::{LOG_READ_BYTES_MAX, StoredRecord};
+pub use log::StoredRecord;
 pub use offsets::OffsetAt;
 
 use std::sync::Arc;

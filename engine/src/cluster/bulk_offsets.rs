@@ -10,7 +10,7 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 
 use super::admin::topic_name;
 use super::offsets::{LIST_OFFSETS_VERSION_MAX, wire_place};
-use super::{Cluster, ClusterError, ErrorCode, OffsetAt, REQUEST_TIMEOUT, Refusal};
+use super::{Cluster, ClusterError, ErrorCode, OffsetAt, Refusal};
 
 /// Partitions a request: what a broker looks up in some milliseconds.
 const PARTITIONS_PER_REQUEST: usize = 1_000;
@@ -126,7 +126,7 @@ impl Cluster {
         let connection = self.broker(leader).await?;
         let max = LIST_OFFSETS_VERSION_MAX;
         let answer = connection
-            .request("ListOffsets", &request, max, REQUEST_TIMEOUT)
+            .request("ListOffsets", &request, max, self.options.request_timeout)
             .await?;
         let mut rows = HashMap::with_capacity(partitions.len());
         for topic in &answer.topics {

@@ -4,6 +4,7 @@
 //! transactional; the id only serves to raise the epoch and to have that written into the partition as a
 //! marker. Every step, and what goes wrong without it, stands in `docs/spec/real-kafka.md` 1.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ const ADD_PARTITIONS_VERSION_MAX: i16 = 3;
 /// From version 5 on an abort raises the epoch once more (KIP-890): of no use here.
 const END_TXN_VERSION_MAX: i16 = 3;
 const NO_PRODUCER: (i64, i16) = (-1, -1);
+/// Another partition of the same request failed.
+const OPERATION_NOT_ATTEMPTED: i16 = 55;
 
 /// Who may write to a lane now: its producer id and epoch. The first batch has sequence 0.
 ///
@@ -106,15 +109,58 @@ impl Cluster {
         topic: &str,
         partition: i32,
     ) -> Result<Fenced, FenceError> {
+        self.fence_all(transactional_id, &[(topic, partition)])
+            .await
+    }
+
+    /// As [`Self::fence`], for a lane of which no earlier owner is known: if the transactional id is new, nobody can have
+    /// written with it, and no marker is left.
+    ///
+    /// # Errors
+    /// As [`Self::fence`].
+    pub async fn fence_new(
+        &self,
+        transactional_id: &str,
+        topic: &str,
+        partition: i32,
+    ) -> Result<Fenced, FenceError> {
         let lane = Lane::new(self, transactional_id);
         lane.await_leader(topic, partition).await?;
+        let owner = lane.init(NO_PRODUCER, 0).await?;
+        if owner.epoch > 0 {
+            lane.mark(owner, &[(topic, partition)]).await?;
+        }
+        Ok(owner)
+    }
+
+    /// As [`Self::fence`], for several partitions with one owner.
+    ///
+    /// # Errors
+    /// As [`Self::fence`].
+    pub async fn fence_all(
+        &self,
+        transactional_id: &str,
+        partitions: &[(&str, i32)],
+    ) -> Result<Fenced, FenceError> {
+        let lane = Lane::new(self, transactional_id);
+        for (topic, partition) in partitions {
+            lane.await_leader(topic, *partition).await?;
+        }
         let fenced = lane.init(NO_PRODUCER, 0).await?;
-        lane.add(fenced, topic, partition).await?;
-        // The first answer comes before the marker is in the log, and a late write would still be taken. The second
-        // one comes behind it.
-        lane.abort(fenced).await?;
-        lane.abort(fenced).await?;
+        lane.mark(fenced, partitions).await?;
         Ok(fenced)
+    }
+
+    /// Whether a lane is ours still, without changing anything: the abort that ended its takeover is repeated.
+    ///
+    /// # Errors
+    /// [`FenceError::Overtaken`] when it is not.
+    pub async fn still_owns(
+        &self,
+        transactional_id: &str,
+        owner: Fenced,
+    ) -> Result<(), FenceError> {
+        Lane::new(self, transactional_id).abort(owner).await
     }
 
     /// Raises the epoch of a lane that is ours, so that its transactional id does not expire (do so daily: plain
@@ -239,23 +285,45 @@ impl<'a> Lane<'a> {
         })
     }
 
-    async fn add(&self, owner: Fenced, topic: &str, partition: i32) -> Result<(), FenceError> {
-        let topics = AddPartitionsToTxnTopic::default()
-            .with_name(topic_name(topic))
-            .with_partitions(vec![partition]);
+    /// Leaves a marker: from here on earlier owners are refused there.
+    async fn mark(&self, owner: Fenced, partitions: &[(&str, i32)]) -> Result<(), FenceError> {
+        self.add(owner, partitions).await?;
+        // The first answer comes before the marker is in the log, and a late write would still be taken. The second
+        // one comes behind it.
+        self.abort(owner).await?;
+        self.abort(owner).await
+    }
+
+    async fn add(&self, owner: Fenced, partitions: &[(&str, i32)]) -> Result<(), FenceError> {
+        let mut by_topic: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+        for (topic, partition) in partitions {
+            by_topic.entry(topic).or_default().push(*partition);
+        }
+        let topics = by_topic.into_iter().map(|(topic, partitions)| {
+            AddPartitionsToTxnTopic::default()
+                .with_name(topic_name(topic))
+                .with_partitions(partitions)
+        });
         let request = AddPartitionsToTxnRequest::default()
             .with_v3_and_below_transactional_id(self.wire_id())
             .with_v3_and_below_producer_id(owner.producer_id.into())
             .with_v3_and_below_producer_epoch(owner.epoch)
-            .with_v3_and_below_topics(vec![topics]);
+            .with_v3_and_below_topics(topics.collect());
         let code_of = |answer: &AddPartitionsToTxnResponse| {
             let topics = &answer.results_by_topic_v3_and_below;
-            let mut partitions = topics.iter().flat_map(|topic| &topic.results_by_partition);
-            // An answer without the partition says that nothing was added.
+            let mut codes = topics
+                .iter()
+                .flat_map(|topic| &topic.results_by_partition)
+                .map(|found| found.partition_error_code)
+                .peekable();
+            // An answer without partitions says that nothing was added. One that failed stops the others, which say 55.
             let nothing = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.0;
-            partitions
-                .next()
-                .map_or(nothing, |found| found.partition_error_code)
+            if codes.peek().is_none() {
+                return nothing;
+            }
+            let failed: Vec<i16> = codes.filter(|code| *code != 0).collect();
+            let cause = failed.iter().find(|code| **code != OPERATION_NOT_ATTEMPTED);
+            cause.or(failed.first()).copied().unwrap_or(0)
         };
         let versions = (0, ADD_PARTITIONS_VERSION_MAX);
         self.ask("AddPartitionsToTxn", &request, versions, code_of)

@@ -21,7 +21,7 @@ use kafka_protocol::messages::list_groups_response::ListedGroup;
 use tokio::time::Instant;
 
 use super::coordinators::{CoordinatorKind, Pause, is_moving, is_outage};
-use super::{Cluster, ClusterError, ErrorCode, REQUEST_TIMEOUT, Refusal};
+use super::{Cluster, ClusterError, ErrorCode, Refusal};
 use crate::wire::Connection;
 
 /// How long a coordinator may take to move, before its groups are given up for this time.
@@ -187,7 +187,7 @@ impl Cluster {
             let request = ListGroupsRequest::default();
             let max = LIST_GROUPS_VERSION_MAX;
             let answer = connection
-                .request(API, &request, max, REQUEST_TIMEOUT)
+                .request(API, &request, max, self.options.request_timeout)
                 .await?;
             let Some(refusal) = Refusal::new(answer.error_code, None) else {
                 return Ok(answer.groups.into_iter().map(GroupListing::from).collect());
@@ -209,7 +209,7 @@ impl Cluster {
         &self,
         groups: &[Arc<str>],
         chunk: impl Fn(&Connection) -> usize,
-        ask: impl AsyncFn(Connection, Vec<Arc<str>>) -> Result<PerGroup<T>, ClusterError>,
+        ask: impl AsyncFn(Connection, Vec<Arc<str>>, Duration) -> Result<PerGroup<T>, ClusterError>,
     ) -> Result<PerGroup<T>, ClusterError> {
         let deadline = Instant::now() + GROUPS_PATIENCE;
         let mut found = Vec::with_capacity(groups.len());
@@ -235,10 +235,10 @@ impl Cluster {
                     Err(error) => answered.push((groups, Err(error))),
                 }
             }
-            let ask = &ask;
+            let (ask, timeout) = (&ask, self.options.request_timeout);
             let mut answers = stream::iter(requests)
                 .map(|(connection, groups)| async move {
-                    let answer = ask(connection, groups.clone()).await;
+                    let answer = ask(connection, groups.clone(), timeout).await;
                     (groups, answer)
                 })
                 .buffer_unordered(REQUESTS_IN_FLIGHT);

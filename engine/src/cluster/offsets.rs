@@ -33,13 +33,15 @@ pub enum OffsetAt {
     Latest,
     /// Behind the last record of the leader's log, replicated or not.
     LogEnd,
+    /// Behind the last record that no open transaction holds back.
+    LastStable,
 }
 
 /// How ListOffsets says it: a timestamp, and who asks.
 pub(super) fn wire_place(at: OffsetAt) -> (i64, BrokerId) {
     match at {
         OffsetAt::Earliest => (-2, CONSUMER),
-        OffsetAt::Latest => (-1, CONSUMER),
+        OffsetAt::Latest | OffsetAt::LastStable => (-1, CONSUMER),
         OffsetAt::LogEnd => (-1, DEBUGGER),
     }
 }
@@ -66,6 +68,7 @@ impl Cluster {
             .with_partitions(vec![asked]);
         let request = ListOffsetsRequest::default()
             .with_replica_id(replica_id)
+            .with_isolation_level(i8::from(at == OffsetAt::LastStable))
             .with_topics(vec![topics]);
         let answer = self
             .ask_leader(topic, partition, API, &request, LIST_OFFSETS_VERSION_MAX)

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kafka_protocol::messages::{ConsumerGroupDescribeRequest, DescribeGroupsRequest, GroupId};
 use kafka_protocol::protocol::{Request, StrBytes};
 
 use super::{GroupState, PerGroup, in_question};
-use crate::cluster::{Cluster, ClusterError, ErrorCode, REQUEST_TIMEOUT, Refusal};
+use crate::cluster::{Cluster, ClusterError, ErrorCode, Refusal};
 use crate::wire::Connection;
 
 /// Groups a request: an answer names all members.
@@ -76,11 +77,12 @@ fn state(code: i16, message: Option<&str>, word: &str) -> Result<GroupState, Ref
 async fn as_classic(
     connection: Connection,
     groups: Vec<Arc<str>>,
+    timeout: Duration,
 ) -> Result<PerGroup<GroupState>, ClusterError> {
     let request = DescribeGroupsRequest::default().with_groups(ids(&groups));
     let max = DESCRIBE_GROUPS_VERSION_MAX;
     let answer = connection
-        .request("DescribeGroups", &request, max, REQUEST_TIMEOUT)
+        .request("DescribeGroups", &request, max, timeout)
         .await?;
     let row = |group: kafka_protocol::messages::describe_groups_response::DescribedGroup| {
         let state = state(group.error_code, None, &group.group_state);
@@ -95,6 +97,7 @@ async fn as_classic(
 async fn as_consumer(
     connection: Connection,
     groups: Vec<Arc<str>>,
+    timeout: Duration,
 ) -> Result<PerGroup<GroupState>, ClusterError> {
     const API: &str = "ConsumerGroupDescribe";
     let max = CONSUMER_GROUP_DESCRIBE_VERSION_MAX;
@@ -105,9 +108,7 @@ async fn as_consumer(
         return Ok(groups.into_iter().map(absent).collect());
     }
     let request = ConsumerGroupDescribeRequest::default().with_group_ids(ids(&groups));
-    let answer = connection
-        .request(API, &request, max, REQUEST_TIMEOUT)
-        .await?;
+    let answer = connection.request(API, &request, max, timeout).await?;
     let row =
         |group: kafka_protocol::messages::consumer_group_describe_response::DescribedGroup| {
             let message = group.error_message.as_deref();

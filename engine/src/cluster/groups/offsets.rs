@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponse;
@@ -9,7 +10,7 @@ use kafka_protocol::messages::{GroupId, OffsetFetchRequest};
 use kafka_protocol::protocol::StrBytes;
 
 use super::{PerGroup, in_question};
-use crate::cluster::{Cluster, ClusterError, ErrorCode, REQUEST_TIMEOUT, Refusal};
+use crate::cluster::{Cluster, ClusterError, ErrorCode, Refusal};
 use crate::wire::Connection;
 
 /// Name of the request.
@@ -64,6 +65,7 @@ fn version(connection: &Connection) -> Result<i16, ClusterError> {
 async fn fetch(
     connection: Connection,
     groups: Vec<Arc<str>>,
+    timeout: Duration,
 ) -> Result<PerGroup<Vec<GroupOffset>>, ClusterError> {
     let version = version(&connection)?;
     let id = |group: &Arc<str>| GroupId(StrBytes::from_string(group.to_string()));
@@ -80,7 +82,7 @@ async fn fetch(
         request = request.with_group_id(id(group)).with_topics(None);
     }
     let answer = connection
-        .request_version(API, &request, version, REQUEST_TIMEOUT)
+        .request_version(API, &request, version, timeout)
         .await?;
     if version >= VERSION_MANY {
         Ok(in_question(groups, many(answer)))
