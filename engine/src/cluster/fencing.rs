@@ -24,6 +24,8 @@ use crate::wire::WireError;
 /// Bound on a takeover, all of its repetitions included; one answer may come up to a second later. Well below
 /// the transaction timeout of a minute, so that the coordinator never ends a takeover by itself: that would fence its owner.
 pub const FENCE_PATIENCE: Duration = Duration::from_secs(45);
+/// How long a topic that brokers do not know may be one that they have not heard of yet.
+const UNKNOWN_PATIENCE: Duration = Duration::from_secs(3);
 /// Java producers' own default: a cluster that allows less (`transaction.max.timeout.ms`) refuses those too.
 const TRANSACTION_TIMEOUT_MS: i32 = 60_000;
 const INIT_PRODUCER_ID_VERSION_MAX: i16 = 4;
@@ -208,21 +210,22 @@ impl<'a> Lane<'a> {
     /// are in the request): no marker of that coordinator is then written for 30 s, nor those of other applications.
     async fn await_leader(&self, topic: &str, partition: i32) -> Result<(), ClusterError> {
         let mut pause = Pause::default();
+        let unknown_until = Instant::now() + UNKNOWN_PATIENCE;
         loop {
             let asked = Instant::now();
             let place = OffsetAt::LogEnd;
             let Err(error) = self.cluster.offset(topic, partition, place).await else {
                 return Ok(());
             };
-            let not_yet = matches!(&error, ClusterError::Refused { refusal, .. } if matches!(
-                refusal.code,
-                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
-                    | ErrorCode::LEADER_NOT_AVAILABLE
-                    | ErrorCode::NOT_LEADER_OR_FOLLOWER
-            ));
-            let electing = error.code() == Some(ErrorCode::LEADER_NOT_AVAILABLE);
-            let passes = not_yet || electing || is_outage(&error);
-            if !passes || !pause.wait(self.deadline).await {
+            let deadline = match error.code() {
+                Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => unknown_until,
+                Some(ErrorCode::LEADER_NOT_AVAILABLE | ErrorCode::NOT_LEADER_OR_FOLLOWER) => {
+                    self.deadline
+                }
+                _ if is_outage(&error) => self.deadline,
+                _ => return Err(error),
+            };
+            if !pause.wait(deadline).await {
                 return Err(error);
             }
             match self.cluster.refresh(topic, asked).await {

@@ -28,8 +28,8 @@ use crate::wire::Connection;
 const GROUPS_PATIENCE: Duration = Duration::from_secs(10);
 /// Requests on their way at once, over all brokers.
 const REQUESTS_IN_FLIGHT: usize = 16;
-/// Tries of one group: a coordinator that has moved or died is looked up again once.
-const ATTEMPTS: u32 = 2;
+/// How long groups whose coordinator moves, starts or has died are asked for again: the others wait with them.
+const REPEAT_PATIENCE: Duration = Duration::from_secs(2);
 const LIST_GROUPS_VERSION_MAX: i16 = 5;
 
 /// What coordinates a group's members.
@@ -137,7 +137,7 @@ pub struct GroupList {
     pub unanswered: Vec<(i32, ClusterError)>,
 }
 
-/// A result for each group that was asked for, in no order. A coordinator that cannot be reached shows as
+/// A result for each group that was asked for, once and in no order. A coordinator that cannot be reached shows as
 /// COORDINATOR_NOT_AVAILABLE.
 pub type PerGroup<T> = Vec<(Arc<str>, Result<T, Refusal>)>;
 
@@ -203,8 +203,8 @@ impl Cluster {
         }
     }
 
-    /// Asks the coordinators of `groups`, at most `chunk` groups a request, and once more for those whose coordinator
-    /// has moved or died. `ask` answers for each group it is given.
+    /// Asks the coordinators of `groups`, at most `chunk` groups a request, and again for those whose coordinator
+    /// moves or has died. `ask` answers for each group it is given.
     async fn per_group<T>(
         &self,
         groups: &[Arc<str>],
@@ -212,10 +212,13 @@ impl Cluster {
         ask: impl AsyncFn(Connection, Vec<Arc<str>>, Duration) -> Result<PerGroup<T>, ClusterError>,
     ) -> Result<PerGroup<T>, ClusterError> {
         let deadline = Instant::now() + GROUPS_PATIENCE;
+        let repeat_until = Instant::now() + REPEAT_PATIENCE;
         let mut found = Vec::with_capacity(groups.len());
         let mut wanted = groups.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
         let mut pause = Pause::default();
-        for attempt in 1..=ATTEMPTS {
+        while !wanted.is_empty() {
             let mut by_node: BTreeMap<i32, Vec<Arc<str>>> = BTreeMap::new();
             let kind = CoordinatorKind::Group;
             for (group, node) in self.coordinators_of(kind, &wanted, deadline).await? {
@@ -224,7 +227,7 @@ impl Cluster {
                     Err(refusal) => found.push((group, Err(refusal))),
                 }
             }
-            wanted.clear();
+            let mut moving = Vec::new();
             let (mut requests, mut answered) = (Vec::new(), Vec::new());
             for (node, groups) in by_node {
                 match self.broker(node).await {
@@ -252,19 +255,19 @@ impl Cluster {
                     Err(error) => unreachable(groups, &error),
                 };
                 for (group, row) in rows {
-                    let moved = row.as_ref().is_err_and(|refusal| is_moving(refusal.code));
-                    if moved {
+                    if row.as_ref().is_err_and(|refusal| is_moving(refusal.code)) {
                         self.forget_coordinator(kind, &group);
-                    }
-                    if moved && attempt < ATTEMPTS {
-                        wanted.push(group);
+                        moving.push((group, row));
                     } else {
                         found.push((group, row));
                     }
                 }
             }
-            if wanted.is_empty() || !pause.wait(deadline).await {
-                break;
+            wanted.clear();
+            if !moving.is_empty() && pause.wait(repeat_until).await {
+                wanted.extend(moving.into_iter().map(|(group, _)| group));
+            } else {
+                found.append(&mut moving);
             }
         }
         Ok(found)
