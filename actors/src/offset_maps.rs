@@ -190,11 +190,6 @@ impl PartitionMap {
 }
 
 impl OffsetMaps {
-    /// The topic that holds the maps of a flow.
-    pub fn topic(&self, flow: &Flow) -> String {
-        format!("mm2-offset-map.{}.internal", flow.config.id.source.as_str())
-    }
-
     /// Creates the topic unless it is there.
     ///
     /// # Errors
@@ -202,7 +197,7 @@ impl OffsetMaps {
     pub async fn create_topic(&self, flow: &Flow) -> Result<(), ClusterError> {
         let factor = flow.config.offset_storage_replication_factor;
         flow.target
-            .create_compacted_topic(&self.topic(flow), PARTITIONS, factor)
+            .create_compacted_topic(&flow.config.offset_map_topic(), PARTITIONS, factor)
             .await
     }
 
@@ -211,7 +206,7 @@ impl OffsetMaps {
     /// # Errors
     /// [`ClusterError`] when it cannot be read whole.
     pub async fn load(&self, flow: &Flow) -> Result<(), ClusterError> {
-        let topic = self.topic(flow);
+        let topic = flow.config.offset_map_topic();
         let began = Instant::now();
         let mut table = MapTable::new();
         let mut records = 0u64;
@@ -296,7 +291,7 @@ impl OffsetMaps {
     /// [`LeaseError`]; what was not stored is tried again at the next call.
     pub async fn flush(&self, flow: &Flow, patience: Duration) -> Result<usize, LeaseError> {
         let mut flushed = self.flushed.lock().await;
-        let mut writer = Writer::new(flow, self.topic(flow), patience);
+        let mut writer = Writer::new(flow, flow.config.offset_map_topic(), patience);
         let open: Vec<_> = self
             .open
             .iter()

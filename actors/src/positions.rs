@@ -54,7 +54,7 @@ impl Positions {
         let topic = config.offset_storage_topic.as_str();
         let partitions = self.find_or_create(flow, topic).await?;
         flow.maps.create_topic(flow).await?;
-        let maps = flow.maps.topic(flow);
+        let maps = config.offset_map_topic();
         let mut state: Vec<_> = (0..partitions).map(|at| (topic, at)).collect();
         state.push((&maps, 0));
         // From here on nobody else changes what is read now.
