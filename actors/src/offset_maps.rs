@@ -42,8 +42,9 @@ pub struct PartitionMap {
 /// What is stored beside the segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Lane {
-    /// Which incarnation of the source topic; nil on clusters that do not say.
+    /// Which incarnation of the source topic, and of the remote topic; nil on clusters that do not say.
     topic_id: Uuid,
+    remote_topic_id: Uuid,
     /// Who wrote last: producer id and epoch.
     producer: Option<(i64, i16)>,
     /// The end of the target's log is known, as of `map`'s downstream end.
@@ -65,6 +66,7 @@ impl Lane {
     fn read(&mut self, head: &MapHead) {
         *self = Self {
             topic_id: head.topic_id,
+            remote_topic_id: head.remote_topic_id,
             producer: (head.producer_id >= 0).then_some((head.producer_id, head.producer_epoch)),
             anchored: true,
             stored: some(head.stored),
@@ -77,6 +79,7 @@ impl Lane {
         MapHead {
             topic_id: self.topic_id,
             extent,
+            remote_topic_id: self.remote_topic_id,
             producer_id,
             producer_epoch,
             stored: self.stored.unwrap_or(NONE),
@@ -149,6 +152,30 @@ impl PartitionMap {
             lane.topic_id = topic_id;
             lane.anchored = false;
         });
+    }
+
+    /// The remote topic has another id than the one that the lane was taken over in.
+    pub fn is_elsewhere(&self, remote_topic_id: Uuid) -> bool {
+        is_another(self.lane().remote_topic_id, remote_topic_id)
+    }
+
+    /// The lane is about to be taken over in this incarnation of the remote topic. If that is another one, nothing of the old
+    /// one's offsets holds any more; what was copied into it stays gone.
+    pub fn writes_to(&self, remote_topic_id: Uuid) -> bool {
+        let known = self.lane().remote_topic_id;
+        let another = is_another(known, remote_topic_id);
+        if another {
+            let (upstream, _) = self.map.ends();
+            self.map.restart(MapStart::From {
+                upstream,
+                downstream: 0,
+            });
+        }
+        self.change(|lane| {
+            lane.remote_topic_id = remote_topic_id;
+            lane.anchored &= !another;
+        });
+        another
     }
 
     /// The source lost what is at and above `upstream`, or is to be copied again from there on.

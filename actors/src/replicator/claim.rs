@@ -57,9 +57,20 @@ pub(super) async fn claim(
         return Err(PrepareError::Retry("stopping".to_owned()));
     };
     flow.lease.check(&flow.target).await?;
+    let map = &at.map;
+    let remote = flow
+        .target
+        .leader_or_refresh(&at.remote_topic, at.partition)
+        .await?;
+    if map.writes_to(remote.topic_id) {
+        warn!(
+            topic = %at.remote_topic, partition = at.partition,
+            "the remote topic was deleted and created again: the copy goes on in the new one"
+        );
+    }
     let producer = fence(&flow, &at).await?;
     let end = replicated_end(&flow, &at).await?;
-    let map = &at.map;
+    mend(&at, end)?;
     let resume_at = match map.anchor() {
         Some((upstream, downstream)) => {
             let tail = compare(&flow, &at, (upstream, downstream), end).await?;
@@ -97,17 +108,18 @@ pub(super) async fn claim(
 impl Replicator {
     /// Sends nothing yet: takes the lane over as soon as there is something to send.
     pub(super) fn pump_unclaimed(&mut self, ctx: &mut Context<Self>) {
-        while let Some(Backlog::Skip { .. }) = self.backlog.front()
-            && let Some(Backlog::Skip {
-                upstream_last,
-                credit_bytes,
-            }) = self.backlog.pop_front()
-            && !self.claiming
+        if self.claiming {
+            return;
+        }
+        while let Some(Backlog::Skip {
+            upstream_last,
+            credit_bytes,
+        }) = (self.backlog).pop_front_if(|front| matches!(front, Backlog::Skip { .. }))
         {
             self.skipped(upstream_last);
             self.credit.give_back(credit_bytes);
         }
-        if !self.backlog.is_empty() && !self.claiming && !self.flow.drain.fired() {
+        if !self.backlog.is_empty() && !self.flow.drain.fired() {
             self.claim(ctx);
         }
     }
@@ -252,6 +264,28 @@ async fn replicated_end(flow: &Flow, at: &Assignment) -> Result<i64, PrepareErro
             )));
         }
         sleep(REPLICATED_POLL).await;
+    }
+}
+
+/// The target has lost records that it had acknowledged, in an election of a leader that lacked them: they are copied
+/// again.
+fn mend(at: &Assignment, end: i64) -> Result<(), PrepareError> {
+    let (topic, partition) = (&at.remote_topic, at.partition);
+    match at.map.anchor() {
+        Some((upstream, downstream)) if end < downstream => {
+            let Some(resume_at) = at.map.map.truncate_downstream(end) else {
+                return Err(PrepareError::Halt(format!(
+                    "the log of {topic}-{partition} on the target ends at {end}, it lacks records that it had acknowledged, \
+                     and which they were is not known: compare both clusters, then restart"
+                )));
+            };
+            warn!(
+                topic = %topic, partition, end, lost = downstream - end, from = resume_at, to = upstream,
+                "the target lost records that it had acknowledged: copying them again"
+            );
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 
