@@ -73,7 +73,10 @@ pub(super) async fn claim(
     mend(&at, end)?;
     let resume_at = match map.anchor() {
         Some((upstream, downstream)) => {
-            let tail = compare(&flow, &at, (upstream, downstream), end).await?;
+            let tail = match compare(&flow, &at, (upstream, downstream), end).await? {
+                Some(tail) => tail,
+                None => unseen(&flow, &at, upstream, end - downstream),
+            };
             tell(&at, &tail, (downstream, end));
             for segment in &tail.segments {
                 // What does not grow was compared already, by an earlier attempt of this claim.
@@ -289,13 +292,13 @@ fn mend(at: &Assignment, end: i64) -> Result<(), PrepareError> {
     }
 }
 
-/// Lays the target's log from `downstream` to `end` beside the source's from `upstream` on.
+/// Lays the target's log from `downstream` to `end` beside the source's from `upstream` on; none if we may not read it.
 async fn compare(
     flow: &Flow,
     at: &Assignment,
     (upstream, downstream): (i64, i64),
     end: i64,
-) -> Result<Tail, PrepareError> {
+) -> Result<Option<Tail>, PrepareError> {
     let mut tail = TailMatch::new(upstream);
     let (topic, partition) = (&at.source_topic, at.partition);
     // The target was truncated or its records expired meanwhile: what is left of the tail is compared.
@@ -308,7 +311,15 @@ async fn compare(
         .target
         .cursor(&at.remote_topic, partition, from, end, false);
     let mut source = None;
-    while let Some(batches) = target.next().await? {
+    loop {
+        let batches = match target.next().await {
+            Ok(Some(batches)) => batches,
+            Ok(None) => break,
+            Err(error) if error.code() == Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
         for batch in &batches {
             tail.target(batch, from)
                 .map_err(|error| unreadable(flow.target.alias(), at, &error))?;
@@ -347,7 +358,24 @@ async fn compare(
             }
         }
     }
-    Ok(tail.finish())
+    Ok(Some(tail.finish()))
+}
+
+/// The target's tail may not be read: what is in it is copied again, and that is said.
+fn unseen(flow: &Flow, at: &Assignment, upstream: i64, offsets: i64) -> Tail {
+    // One is the marker that we left just now.
+    if offsets > 1 {
+        warn!(
+            topic = %at.remote_topic, partition = at.partition, offsets,
+            "no READ on the remote topic on {}: what was written to it since the last stored map is copied again",
+            flow.target.alias()
+        );
+    }
+    Tail {
+        upstream_end: upstream,
+        foreign_records: u64::try_from(offsets - 1).unwrap_or(0),
+        ..Tail::default()
+    }
 }
 
 fn feed(
