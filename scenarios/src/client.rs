@@ -18,6 +18,7 @@ use crate::error::refused;
 
 mod admin;
 mod compare;
+mod failover;
 mod generate;
 mod groups;
 mod read;
@@ -26,6 +27,7 @@ mod tally;
 mod write;
 
 pub use compare::{Contents, compare};
+pub use failover::Moved;
 pub use generate::{OddRecords, numbered};
 pub use read::Isolation;
 pub use record::{ReadRecord, TestRecord};

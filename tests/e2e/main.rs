@@ -10,6 +10,7 @@
 mod brokers;
 mod copy;
 mod crashes;
+mod failover;
 mod faults;
 mod flows;
 mod heartbeats;
