@@ -14,6 +14,7 @@ mod failover;
 mod faults;
 mod flows;
 mod heartbeats;
+mod java_clients;
 mod limits;
 mod load;
 mod merging;
