@@ -12,6 +12,7 @@ mod copy;
 mod crashes;
 mod faults;
 mod flows;
+mod groups;
 mod heartbeats;
 mod limits;
 mod load;
