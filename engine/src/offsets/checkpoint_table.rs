@@ -9,8 +9,11 @@ use super::schema::SchemaError;
 /// The last checkpoint of each group and partition of the target. MM2: `CheckpointStore`.
 #[derive(Debug, Default)]
 pub struct CheckpointTable {
-    groups: HashMap<Arc<str>, HashMap<(Arc<str>, i32), Kept>>,
+    groups: HashMap<Arc<str>, OfGroup>,
 }
+
+/// By topic and partition of the target.
+type OfGroup = HashMap<(Arc<str>, i32), Kept>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Kept {

@@ -273,18 +273,11 @@ impl OffsetMap {
             downstream: DownstreamOffset(entry.at.downstream),
             length: entry.length,
         };
-        // Behind an unknown gap the last entry may be empty: then the run before it is looked for.
-        match self.last.filter(|entry| entry.length > 0) {
-            Some(last) => Some(run(last)),
-            None => {
-                let blocks = [&self.tail].into_iter().chain(self.sealed.iter().rev());
-                let runs = |block: &Block| {
-                    let runs = block.entries().filter(|entry| entry.length > 0);
-                    runs.last()
-                };
-                blocks.filter_map(|block| runs(block)).next().map(run)
-            }
-        }
+        // Behind an unknown gap the last entry may be empty: then it is the run before.
+        let blocks = [&self.tail].into_iter().chain(self.sealed.iter().rev());
+        let runs = |block: &Block| block.entries().filter(|entry| entry.length > 0).last();
+        let last = self.last.filter(|entry| entry.length > 0);
+        last.or_else(|| blocks.filter_map(runs).next()).map(run)
     }
 
     fn translate(&self, side: Side, offset: i64) -> Translation {
