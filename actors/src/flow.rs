@@ -1,7 +1,7 @@
 //! What all actors of one flow share.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use dashmap::DashMap;
 use engine::batch::TargetRules;
@@ -10,9 +10,11 @@ use engine::lane::raw::credit::Budget;
 use tokio::sync::Semaphore;
 use topology::FlowConfig;
 
+use crate::checkpoints::Groups;
 use crate::kill_switch::KillSwitch;
 use crate::lease::Lease;
 use crate::offset_maps::OffsetMaps;
+use crate::offset_syncs::OffsetSyncs;
 use crate::positions::Positions;
 use crate::reencode_pool::ReencodePool;
 use crate::registry::Registry;
@@ -44,7 +46,13 @@ pub struct Flow {
     pub positions: Positions,
     /// Where each record's copy is.
     pub maps: OffsetMaps,
-    /// Who may store both.
+    /// What is written of it for MM2's readers.
+    pub syncs: OffsetSyncs,
+    /// What becomes of consumer groups.
+    pub groups: Groups,
+    /// The flow that copies the other way, if it runs in this process.
+    pub reverse: OnceLock<Weak<Flow>>,
+    /// Who may store positions, maps and what follows from them.
     pub lease: Lease,
     /// Lanes that are taken over at once.
     pub claims: Semaphore,

@@ -5,7 +5,7 @@
 //! ([`crate::replicator`]'s claim), and so that translation knows the past at once.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use engine::batch::{BatchBuilder, Codec, OffsetRun};
 use engine::cluster::ClusterError;
 use engine::offsets::{
     BlockRecord, LoadedMap, MapExtent, MapHead, MapKey, MapStart, MapTable, OffsetMap, SharedMap,
+    Translation, UnknownReason,
 };
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -94,6 +95,7 @@ pub struct OffsetMaps {
     open: DashMap<(Arc<str>, i32), Arc<PartitionMap>>,
     /// What was stored when the flow started, as far as no replicator has asked for it.
     loaded: Mutex<MapTable>,
+    is_loaded: AtomicBool,
     flushed: tokio::sync::Mutex<Flushed>,
 }
 
@@ -135,6 +137,20 @@ impl PartitionMap {
     /// The pair of ends from which the target's tail is to be compared; none for a lane that nothing is known of.
     pub fn anchor(&self) -> Option<(i64, i64)> {
         self.lane().anchored.then(|| self.map.ends())
+    }
+
+    /// Where the copy of a source offset is. A lane that another program had, and that has copied nothing since, knows nothing
+    /// of the target's log yet.
+    pub fn translate(&self, upstream: i64) -> Translation {
+        let blank = self.anchor().is_none()
+            && self
+                .map
+                .read(|map| map.entries() == 0 && matches!(map.start(), MapStart::From { .. }));
+        if blank {
+            Translation::Unknown(UnknownReason::BelowMap)
+        } else {
+            self.map.translate(upstream)
+        }
     }
 
     /// A lane was taken over. Without an [`anchor`](Self::anchor) until now, it has to be stored before its first batch.
@@ -250,7 +266,21 @@ impl OffsetMaps {
             info!(flow = %flow.label, records, seconds, "offset maps read");
         }
         *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = table;
+        self.is_loaded.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// What was stored is read, and so the flow's lease was taken: before, nothing is known and nothing may be written.
+    pub fn is_loaded(&self) -> bool {
+        self.is_loaded.load(Ordering::Acquire)
+    }
+
+    /// Looks at the map of every partition that is or was being copied by this process, by source topic and partition. `look`
+    /// must be quick, and not call this again.
+    pub fn each(&self, mut look: impl FnMut(&(Arc<str>, i32), &Arc<PartitionMap>)) {
+        for entry in &self.open {
+            look(entry.key(), entry.value());
+        }
     }
 
     /// The map of a partition and the place to go on at. `position` is the next upstream offset by Connect's offsets topic.

@@ -13,6 +13,7 @@ mod crashes;
 mod failover;
 mod faults;
 mod flows;
+mod groups;
 mod heartbeats;
 mod java_clients;
 mod limits;

@@ -266,6 +266,20 @@ impl OffsetMap {
             })
     }
 
+    /// The last run; none while nothing was copied.
+    pub fn last_run(&self) -> Option<Segment> {
+        let run = |entry: Entry| Segment {
+            upstream: UpstreamOffset(entry.at.upstream),
+            downstream: DownstreamOffset(entry.at.downstream),
+            length: entry.length,
+        };
+        // Behind an unknown gap the last entry may be empty: then it is the run before.
+        let blocks = [&self.tail].into_iter().chain(self.sealed.iter().rev());
+        let runs = |block: &Block| block.entries().filter(|entry| entry.length > 0).last();
+        let last = self.last.filter(|entry| entry.length > 0);
+        last.or_else(|| blocks.filter_map(runs).next()).map(run)
+    }
+
     fn translate(&self, side: Side, offset: i64) -> Translation {
         let offset = match (self.start, self.last) {
             (MapStart::Complete, None) => {
