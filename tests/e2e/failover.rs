@@ -137,7 +137,7 @@ fn after_three_kills_and_a_restart_of_the_target(kind: Kind) {
             stage
                 .west
                 .end_offsets(&stage.copy())
-                .map_or(0, |ends| ends[0])
+                .map_or(0, |ends| ends.first().copied().unwrap_or(0))
         };
         let goal = i64::try_from(step * RECORDS / 4).unwrap();
         await_that("copying", PATIENCE, || seen() > goal).unwrap();
@@ -199,7 +199,7 @@ fn from_the_latest_record_on(kind: Kind) {
         stage
             .west
             .end_offsets(&stage.copy())
-            .is_ok_and(|ends| ends[0] > 0)
+            .is_ok_and(|ends| ends.first() > Some(&0))
     })
     .unwrap();
     stage.produce(written..written + 500);
@@ -258,7 +258,7 @@ fn with_a_source_that_lost_its_beginning(kind: Kind) {
         stage
             .west
             .end_offsets(&stage.copy())
-            .is_ok_and(|ends| ends[0] >= last)
+            .is_ok_and(|ends| ends.first() >= Some(&last))
     })
     .unwrap();
     stage.groups_move("all");

@@ -124,12 +124,13 @@ fn the_mirror_client_translates_offsets(kind: Kind) {
     let checkpoints = format!("{source}.checkpoints.internal");
     await_that("checkpoints", PATIENCE, || {
         west.end_offsets(&checkpoints)
-            .is_ok_and(|ends| ends[0] >= 3)
+            .is_ok_and(|ends| ends.first() >= Some(&3))
     })
     .unwrap();
     let heartbeats = format!("{source}.heartbeats");
     await_that("heartbeats", PATIENCE, || {
-        west.end_offsets(&heartbeats).is_ok_and(|ends| ends[0] > 0)
+        west.end_offsets(&heartbeats)
+            .is_ok_and(|ends| ends.first() > Some(&0))
     })
     .unwrap();
     let finished = JavaTools::open()
