@@ -2,7 +2,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -98,7 +98,7 @@ impl Worker {
                 reverse: OnceLock::new(),
                 lease: Lease::default(),
                 claims: Semaphore::new(CLAIMS_MAX),
-                unfenced_said: AtomicBool::new(false),
+                unfenced: Mutex::default(),
                 trouble: Mutex::default(),
             });
             let supervisor = Supervisor::new(

@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use scenarios::client::unique;
-use scenarios::{Kind, await_that, on_every_kind};
+use scenarios::{Cluster, Kind, await_that, on_every_kind};
 
 use crate::flows::{Flow, PATIENCE, await_ids, stop};
 use crate::load::Load;
 
 on_every_kind! {
     killed_under_load,
+    killed_where_transactions_cannot_be,
 }
 
 /// Records copied before each kill: more than half a second's load, sometimes with maps stored and sometimes without.
@@ -26,17 +27,35 @@ fn kills() -> usize {
 /// behind what the last one had written.
 fn killed_under_load(kind: Kind) {
     let pair = kind.shared_pair().unwrap();
-    let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
+    kill_under_load(pair.east, pair.west, kills());
+}
+
+/// Goal: the same on a target of one broker with Kafka's own defaults, which cannot keep the state of transactions: its partitions
+/// are not fenced, and nothing comes twice all the same.
+fn killed_where_transactions_cannot_be(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
+    let three = [("transaction.state.log.replication.factor", "3")];
+    let target = kind.start("lonely", 1, &three).unwrap();
+    let output = kill_under_load(pair.east, &*target, 2);
+    assert!(
+        output.contains("no transactional ids on the target"),
+        "{output}"
+    );
+}
+
+/// What the product said.
+fn kill_under_load(source: &dyn Cluster, target: &dyn Cluster, kills: usize) -> String {
+    let (east, west) = (source.client().unwrap(), target.client().unwrap());
     let topic = unique("killed");
     east.create_topic(&topic, 3, 1, &[]).unwrap();
-    let flow = Flow::new("kill", pair.east, pair.west, &topic)
-        .with("TARGET.offset.flush.interval.ms = 200");
+    let flow =
+        Flow::new(&topic, source, target, &topic).with("TARGET.offset.flush.interval.ms = 200");
     let copy = flow.remote(&topic);
-    let load = Load::start(pair.east, &topic, 3);
+    let load = Load::start(source, &topic, 3);
     let mut product = flow.run();
     let copied = || -> i64 { west.end_offsets(&copy).map_or(0, |ends| ends.iter().sum()) };
     let (mut seen, mut pauses) = (0, Vec::new());
-    for kill in 1..=kills() {
+    for kill in 1..=kills {
         let what = format!("copying before kill {kill}");
         await_that(&what, PATIENCE, || copied() > seen + COPIED_BEFORE).unwrap();
         product.kill().unwrap();
@@ -58,8 +77,8 @@ fn killed_under_load(kind: Kind) {
     pauses.sort();
     let (middle, longest) = (pauses[pauses.len() / 2], pauses[pauses.len() - 1]);
     eprintln!(
-        "{} kills, {} records; copying again after {middle:?}, {longest:?} at most",
-        kills(),
+        "{kills} kills, {} records; copying again after {middle:?}, {longest:?} at most",
         found.found
     );
+    product.output()
 }

@@ -195,6 +195,9 @@ struct Producer {
 async fn fence(flow: &Flow, at: &Assignment) -> Result<Producer, PrepareError> {
     let id = transactional_id(flow, at);
     let known = at.map.producer();
+    if flow.is_unfenced() {
+        return unfenced(flow, known).await;
+    }
     let (target, topic) = (&flow.target, &at.remote_topic);
     let fenced = match known {
         Some(_) => target.fence(&id, topic, at.partition).await,
@@ -225,8 +228,8 @@ async fn fence(flow: &Flow, at: &Assignment) -> Result<Producer, PrepareError> {
                 fenced: true,
             }),
         },
-        Err(FenceError::NotPermitted(_) | FenceError::NotOffered) => {
-            flow.say_unfenced(&id);
+        Err(error @ (FenceError::NotPermitted(_) | FenceError::NotOffered)) => {
+            flow.note_unfenced(&id, &error);
             unfenced(flow, known).await
         }
         // Whoever overtook us in the middle of it: the lease tells whether it is another process.
@@ -415,12 +418,4 @@ impl From<LeaseError> for PrepareError {
             LeaseError::Failed(error) => error.into(),
         }
     }
-}
-
-/// Whether a refusal means that another owner has taken the lane over.
-pub(super) fn is_overtaken(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::PRODUCER_FENCED
-    )
 }

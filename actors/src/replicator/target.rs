@@ -12,9 +12,10 @@ use engine::wire::WireError;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Assignment, Backlog, JobDone, Replicator, claim, load_rules};
+use super::{Assignment, Backlog, JobDone, Replicator, load_rules};
 use crate::clock::now_ms;
 use crate::flow::Flow;
+use crate::lease::is_overtaken;
 use crate::links;
 use crate::offset_maps::PartitionMap;
 use crate::target_link::Produce;
@@ -147,7 +148,7 @@ impl Replicator {
                 self.find_target_later(reason, refresh, ctx);
             }
             Event::Refused { refusal, too_large } => self.refused(refusal, too_large, ctx),
-            Event::Fenced(refusal) if claim::is_overtaken(refusal.code) => self.halt(
+            Event::Fenced(refusal) if is_overtaken(Some(refusal.code)) => self.halt(
                 &format!("another process copies this partition: the target answers {refusal}; stop one of both, then restart this one"),
                 ctx,
             ),
