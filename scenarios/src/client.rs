@@ -20,6 +20,7 @@ mod admin;
 mod compare;
 mod generate;
 mod groups;
+mod raw_groups;
 mod read;
 mod record;
 mod tally;
@@ -27,6 +28,8 @@ mod write;
 
 pub use compare::{Contents, compare};
 pub use generate::{OddRecords, numbered};
+pub use groups::Member;
+pub use raw_groups::{Place, RawGroups};
 pub use read::Isolation;
 pub use record::{ReadRecord, TestRecord};
 pub use tally::{Tally, tally};

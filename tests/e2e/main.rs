@@ -14,6 +14,7 @@ mod faults;
 mod flows;
 mod groups;
 mod heartbeats;
+mod internal_topics;
 mod limits;
 mod load;
 mod merging;
