@@ -20,7 +20,7 @@ use topology::{ClusterConfig, FlowConfig};
 use tracing::{debug, info, warn};
 
 use crate::arbiters::DataArbiters;
-use crate::checkpoints::{CheckpointsActor, Groups};
+use crate::checkpoints::{self, CheckpointsActor, Groups};
 use crate::flow::{CLAIMS_MAX, Flow};
 use crate::heartbeat::HeartbeatActor;
 use crate::herder::Herder;
@@ -145,7 +145,7 @@ impl Worker {
             if config.offsets.emit_offset_syncs {
                 children.push(OffsetSyncsActor::spec(flow.clone()));
             }
-            if config.offsets.emit_checkpoints.is_some() {
+            if checkpoints::are_wanted(config) {
                 children.push(CheckpointsActor::spec(flow.clone()));
             }
         }

@@ -29,7 +29,7 @@ fn a_thousand_groups_are_followed(kind: Kind) {
     east.create_topic(&topic, 1, 1, &[]).unwrap();
     east.produce(&topic, &numbered(0..1_000, 1, 20)).unwrap();
     let flow = syncing(&topic, &pair, &topic).with(&format!("groups = {topic}-.*"));
-    let mut product = flow.run();
+    let mut product = flow.run_logging("info,actors::checkpoints=debug");
     let copy = flow.remote(&topic);
     await_that("the copy", PATIENCE, || {
         west.topics().unwrap().contains(&copy)
