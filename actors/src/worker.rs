@@ -123,8 +123,8 @@ impl Worker {
         for flow in &self.flows {
             let id = &flow.config.id;
             let reverse = self.flows.iter().find(|other| {
-                let other = &other.config.id;
-                other.source == id.target && other.target == id.source
+                let (other, copies) = (&other.config.id, other.config.replication_enabled);
+                copies && other.source == id.target && other.target == id.source
             });
             if let Some(reverse) = reverse {
                 // Set here only, once.
