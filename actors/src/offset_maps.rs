@@ -120,6 +120,13 @@ impl PartitionMap {
         }
     }
 
+    /// A map that another process keeps, as it was stored.
+    pub(crate) fn of_another(LoadedMap { head, map, .. }: LoadedMap) -> Self {
+        let known = Self::new(head.topic_id, map);
+        known.change(|lane| lane.read(&head));
+        known
+    }
+
     fn change(&self, change: impl FnOnce(&mut Lane)) {
         change(&mut self.lane.lock().unwrap_or_else(PoisonError::into_inner));
         self.changes.fetch_add(1, Ordering::Release);
@@ -142,14 +149,21 @@ impl PartitionMap {
     /// Where the copy of a source offset is. A lane that another program had, and that has copied nothing since, knows nothing
     /// of the target's log yet.
     pub fn translate(&self, upstream: i64) -> Translation {
-        let blank = self.anchor().is_none()
-            && self
-                .map
-                .read(|map| map.entries() == 0 && matches!(map.start(), MapStart::From { .. }));
-        if blank {
+        self.unless_blank(|map| map.translate(upstream))
+    }
+
+    /// Which source offset a copy comes from, by the same rules.
+    pub fn translate_back(&self, downstream: i64) -> Translation {
+        self.unless_blank(|map| map.translate_back(downstream))
+    }
+
+    fn unless_blank(&self, ask: impl FnOnce(&SharedMap) -> Translation) -> Translation {
+        let is_blank =
+            |map: &OffsetMap| map.entries() == 0 && matches!(map.start(), MapStart::From { .. });
+        if self.anchor().is_none() && self.map.read(is_blank) {
             Translation::Unknown(UnknownReason::BelowMap)
         } else {
-            self.map.translate(upstream)
+            ask(&self.map)
         }
     }
 
@@ -233,6 +247,11 @@ impl PartitionMap {
 }
 
 impl OffsetMaps {
+    /// The topic that holds the maps of a flow.
+    pub fn topic(&self, flow: &Flow) -> String {
+        flow.config.offset_map_topic()
+    }
+
     /// Creates the topic unless it is there.
     ///
     /// # Errors

@@ -181,6 +181,11 @@ impl OffsetSyncsActor {
 
     fn create_topic(&mut self, ctx: &mut Context<Self>) {
         let flow = self.flow.clone();
+        if !flow.maps.is_loaded() {
+            // What keeps the flow from starting is said by the herder.
+            ctx.run_later(LOOK_INTERVAL, Self::create_topic);
+            return;
+        }
         let create = async move {
             let factor = flow.config.offsets.offset_syncs_topic_replication_factor;
             let topic = flow.config.offset_syncs_topic();
@@ -206,7 +211,7 @@ impl OffsetSyncsActor {
 
     fn look(&mut self, ctx: &mut Context<Self>) {
         let flow = self.flow.clone();
-        if flow.drain.fired() || flow.lease.is_lost() || !flow.maps.is_loaded() || self.writing {
+        if flow.drain.fired() || flow.lease.is_lost() || self.writing {
             return; // the last flush is the worker's
         }
         self.writing = true;

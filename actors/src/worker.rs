@@ -20,7 +20,7 @@ use topology::{ClusterConfig, FlowConfig};
 use tracing::{debug, info, warn};
 
 use crate::arbiters::DataArbiters;
-use crate::checkpoints::{CheckpointsActor, Groups};
+use crate::checkpoints::{self, CheckpointsActor, Groups};
 use crate::flow::{CLAIMS_MAX, Flow};
 use crate::heartbeat::HeartbeatActor;
 use crate::herder::Herder;
@@ -123,8 +123,8 @@ impl Worker {
         for flow in &self.flows {
             let id = &flow.config.id;
             let reverse = self.flows.iter().find(|other| {
-                let other = &other.config.id;
-                other.source == id.target && other.target == id.source
+                let (other, copies) = (&other.config.id, other.config.replication_enabled);
+                copies && other.source == id.target && other.target == id.source
             });
             if let Some(reverse) = reverse {
                 // Set here only, once.
@@ -145,7 +145,7 @@ impl Worker {
             if config.offsets.emit_offset_syncs {
                 children.push(OffsetSyncsActor::spec(flow.clone()));
             }
-            if config.offsets.emit_checkpoints.is_some() {
+            if checkpoints::are_wanted(config) {
                 children.push(CheckpointsActor::spec(flow.clone()));
             }
         }

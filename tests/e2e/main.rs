@@ -15,6 +15,7 @@ mod faults;
 mod flows;
 mod groups;
 mod heartbeats;
+mod internal_topics;
 mod java_clients;
 mod limits;
 mod load;

@@ -72,3 +72,59 @@ fn select(listed: Vec<GroupListing>, filter: &GroupFilter) -> (Vec<Arc<str>>, Ve
     let of_consumers = listed.into_iter().filter(GroupListing::is_of_consumers);
     (of_consumers.map(|group| group.id)).partition(|group| filter.accepts(group))
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::cluster::{GroupKind, GroupState};
+    use topology::PatternList;
+
+    use super::*;
+
+    fn listing(id: &str, protocol_type: &str, kind: GroupKind) -> GroupListing {
+        GroupListing {
+            id: id.into(),
+            protocol_type: protocol_type.to_owned(),
+            state: GroupState::Stable,
+            kind,
+        }
+    }
+
+    fn selected(listed: Vec<GroupListing>, include: &str, exclude: &str) -> [Vec<String>; 2] {
+        let filter = GroupFilter {
+            include: PatternList::parse(include).unwrap(),
+            exclude: PatternList::parse(exclude).unwrap(),
+        };
+        let (wanted, filtered) = select(listed, &filter);
+        [wanted, filtered].map(|groups| groups.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn kx_03_no_consumer_group() {
+        assert_eq!(
+            selected(Vec::new(), ".*", ""),
+            [vec![], vec![]] as [Vec<String>; 2]
+        );
+    }
+
+    #[test]
+    fn kx_07_find_consumer_groups() {
+        let listed = vec![
+            listing("g1", "", GroupKind::Classic),
+            listing("g2", "consumer", GroupKind::Classic),
+            listing("g3", "consumer", GroupKind::Consumer),
+            listing("connect-cluster", "connect", GroupKind::Classic),
+            listing("shared", "share", GroupKind::Other),
+        ];
+        let [wanted, filtered] = selected(listed, ".*", "");
+        assert_eq!(wanted, ["g1", "g2", "g3"]);
+        assert!(filtered.is_empty());
+    }
+
+    #[test]
+    fn kx_08_the_group_filter_decides_whose_offsets_are_asked_for() {
+        let listed = ["g1", "g2", "g3", "g4"].map(|id| listing(id, "consumer", GroupKind::Classic));
+        let [wanted, filtered] = selected(listed.to_vec(), ".*", "g4");
+        assert_eq!(wanted, ["g1", "g2", "g3"]);
+        assert_eq!(filtered, ["g4"]);
+    }
+}

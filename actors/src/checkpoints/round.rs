@@ -8,14 +8,15 @@ use engine::cluster::{GroupOffset, PerGroup};
 use engine::offsets::{CheckpointTable, OffsetSyncStore, Translation, UnknownReason};
 use tokio::task::yield_now;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::discovery::Discovery;
 use super::log_starts::{LogStart, LogStarts};
+use super::reverse::ReverseMaps;
 use super::routes::{Routes, by_offset_syncs};
 use super::sync::GroupSync;
 use super::topic::{self, Unwritten};
-use super::{GroupPartition, NotSynced, is_due};
+use super::{GroupPartition, Looked, NotSynced, is_due};
 use crate::clock::now_ms;
 use crate::flow::Flow;
 use crate::lease::LeaseError;
@@ -35,6 +36,9 @@ pub(super) struct Rounds {
     number: u64,
     discovery: Discovery,
     routes: Routes,
+    reverse: ReverseMaps,
+    /// A group reads a copy of what the target has, and the reverse flow is elsewhere.
+    reverse_needed: bool,
     pub(super) starts: LogStarts,
     pub(super) groups: HashMap<Arc<str>, Rows>,
     checkpoints: CheckpointTable,
@@ -65,6 +69,8 @@ pub(super) struct Row {
     upstream: i64,
     pub(super) metadata: String,
     map: Option<Arc<PartitionMap>>,
+    /// Another process changes the map.
+    is_elsewhere: bool,
     /// The map's ends when it was asked.
     ends: (i64, i64),
     starts: u64,
@@ -88,9 +94,11 @@ struct Changed {
 }
 
 impl Rounds {
+    /// Returns what it cost to find out what changed.
+    ///
     /// # Errors
     /// [`LeaseError`]; what was not done is done by the next round.
-    pub(super) async fn round(&mut self, flow: &Flow) -> Result<(), LeaseError> {
+    pub(super) async fn round(&mut self, flow: &Flow) -> Result<Looked, LeaseError> {
         flow.lease.check(&flow.target).await?;
         if self.opened.is_none() {
             self.opened = Some(topic::open(flow, &mut self.checkpoints).await?);
@@ -100,9 +108,15 @@ impl Rounds {
             let followed: HashSet<_> = self.discovery.groups().iter().collect();
             self.groups.retain(|group, _| followed.contains(group));
         }
-        let asked_ms = now_ms();
+        if self.reverse_needed {
+            self.reverse.read(flow).await;
+        }
+        let (asked, asked_ms) = (Instant::now(), now_ms());
         let offsets = flow.source.group_offsets(self.discovery.groups()).await?;
+        let answered = asked.elapsed();
+        let comparing = Instant::now();
         self.compare(flow, offsets).await;
+        let compared = comparing.elapsed();
         let remotes: Vec<_> = (self.changed.iter())
             .filter_map(|Changed { at, .. }| {
                 let remote = self.routes.of(&flow.config, &at.0).remote()?;
@@ -110,9 +124,17 @@ impl Rounds {
             })
             .collect();
         self.starts.ask(flow, remotes.into_iter()).await?;
+        let (translating, changed) = (Instant::now(), self.changed.len());
         self.translate(flow, asked_ms).await;
+        let computed = compared + translating.elapsed();
         self.write(flow).await?;
-        self.sync_groups(flow).await
+        let written = asked.elapsed();
+        self.sync_groups(flow).await?;
+        if changed > 0 {
+            let synced = asked.elapsed();
+            debug!(flow = %flow.label, changed, ?answered, ?computed, ?written, ?synced, "round");
+        }
+        Ok(Looked { answered, computed })
     }
 
     /// Takes in what groups have committed, and notes what changed: the commit, the map, or the target's log.
@@ -148,14 +170,17 @@ impl Rounds {
                 upstream: -1,
                 metadata: String::new(),
                 map: None,
+                is_elsewhere: false,
                 ends: NO_ENDS,
                 starts,
                 goal: None,
             });
             row.round = number;
-            if row.map.is_none() {
+            if row.map.is_none() || row.is_elsewhere {
                 let route = self.routes.of(&flow.config, &at.0);
-                row.map = route.map(flow, &at.0, at.1);
+                row.is_elsewhere = route.is_elsewhere(flow);
+                self.reverse_needed |= row.is_elsewhere;
+                row.map = route.map(flow, &self.reverse, &at.0, at.1);
             }
             let ends = row.map.as_ref().map_or(NO_ENDS, |map| map.map.ends());
             if row.upstream == offset.offset && row.ends == ends && row.starts == starts {

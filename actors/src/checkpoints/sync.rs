@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use engine::cluster::{ClusterError, Committed, ErrorCode, GroupOffset, NewOffset, Refusal};
 use tokio::time::Instant;
+use tracing::debug;
 
 use super::log_starts::LogStart;
 use super::round::{Goal, Rounds, Row};
@@ -94,7 +95,9 @@ impl Rounds {
         if ready.is_empty() {
             return Ok(());
         }
+        let began = Instant::now();
         let free = self.without_members(flow, &ready).await?;
+        let states = began.elapsed();
         let mut commits = Vec::new();
         for (group, offsets) in flow.target.group_offsets(&free).await? {
             match offsets {
@@ -109,12 +112,15 @@ impl Rounds {
                 Err(refusal) => self.refused(flow, &group, &refusal),
             }
         }
+        let (asked, groups) = (began.elapsed(), commits.len());
         if !commits.is_empty() {
             flow.lease.check(&flow.target).await?;
         }
         for (group, result) in flow.target.commit_many(commits).await {
             self.committed(flow, &group, result);
         }
+        let committed = began.elapsed();
+        debug!(flow = %flow.label, groups, ?states, ?asked, ?committed, "groups synced");
         self.sync.last = Some(Instant::now());
         Ok(())
     }
@@ -262,5 +268,39 @@ impl Row {
     fn is_behind(&self) -> bool {
         let behind = |goal: &Goal| step(goal.target, goal.downstream) == Step::Commit;
         self.goal.as_ref().is_some_and(behind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kt_03_sync_offset() {
+        // Both groups are idle and behind: consumer1 at 100 of 101, consumer2 at 50 of 51.
+        assert_eq!(step(Some(100), 101), Step::Commit);
+        assert_eq!(step(Some(50), 51), Step::Commit);
+        assert_eq!(step(Some(101), 101), Step::Leave);
+        assert_eq!(step(Some(102), 101), Step::Leave, "never back");
+    }
+
+    /// An offset that was reset to a negative one is left out of a group's offsets.
+    #[test]
+    fn kt_04_sync_offset_for_a_target_group_with_a_null_offset() {
+        assert_eq!(step(None, 101), Step::Commit);
+    }
+
+    #[test]
+    fn a_group_that_was_put_off_is_due_later() {
+        let mut sync = GroupSync::default();
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        sync.is_due(&a);
+        sync.is_due(&b);
+        sync.put_off(&a, Duration::from_secs(3600));
+        assert_eq!(sync.ready(), [b.clone()]);
+        sync.put_off(&a, Duration::ZERO);
+        let mut ready = sync.ready();
+        ready.sort();
+        assert_eq!(ready, [a, b]);
     }
 }
