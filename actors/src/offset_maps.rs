@@ -124,6 +124,11 @@ impl PartitionMap {
         *self.lane.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The incarnation of the source topic that the map belongs to; none on clusters that do not say.
+    pub fn topic_id(&self) -> Option<Uuid> {
+        Some(self.lane().topic_id).filter(|id| !id.is_nil())
+    }
+
     /// Who wrote to the lane last, as far as it is known: producer id and epoch.
     pub fn producer(&self) -> Option<(i64, i16)> {
         self.lane().producer

@@ -256,6 +256,8 @@ impl Replicator {
         start: StartContext,
     ) -> Self {
         let credit = flow.budget.open();
+        // Of what the map speaks. The topic may be another one by now: the first look for its leader tells.
+        let topic_id = at.map.topic_id();
         Self {
             flow,
             at,
@@ -266,7 +268,7 @@ impl Replicator {
             rules: TargetRules::default(),
             position: 0,
             last_fetched_epoch: -1,
-            topic_id: None,
+            topic_id,
             following: Following::Nothing,
             next_follow_id: 0,
             search: 0,

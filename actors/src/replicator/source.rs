@@ -12,6 +12,7 @@ use engine::lane::raw::window::Outgoing;
 use tokio::time::Instant;
 use topology::{AutoOffsetReset, IsolationLevel};
 use tracing::warn;
+use uuid::Uuid;
 
 use super::{Backlog, Chunk, FollowEnd, FollowEnded, Following, Replicator};
 use crate::links;
@@ -55,14 +56,19 @@ impl Replicator {
         self.following = Following::Looking;
         self.search += 1;
         let search = self.search;
-        let (flow, at) = (self.flow.clone(), self.at.clone());
+        let (flow, at, known) = (self.flow.clone(), self.at.clone(), self.topic_id);
         let look = async move {
+            let (source, topic) = (&flow.source, &at.source_topic);
             if let Some(noticed) = noticed {
-                flow.source.refresh(&at.source_topic, noticed).await?;
+                source.refresh(topic, noticed).await?;
             }
-            flow.source
-                .leader_or_refresh(&at.source_topic, at.partition)
-                .await
+            let leader = source.leader_or_refresh(topic, at.partition).await?;
+            if noticed.is_some() || !is_another(known, &leader) {
+                return Ok(leader);
+            }
+            // Too much depends on it to believe what was heard some time ago.
+            source.refresh(topic, Instant::now()).await?;
+            source.leader_or_refresh(topic, at.partition).await
         };
         let found = wrap_future::<_, Self>(look).map(
             move |leader: Result<Leader, ClusterError>, this, ctx| match leader {
@@ -93,7 +99,7 @@ impl Replicator {
             return;
         }
         let known = self.topic_id.replace(leader.topic_id);
-        if known.is_some_and(|known| known != leader.topic_id && !leader.topic_id.is_nil()) {
+        if is_another(known, leader) {
             // The remote topic keeps the old incarnation's records; the new one's follow them, from its first.
             warn!(partition = %self.start.name, "the source topic was deleted and created again: copying the new one from its start");
             return self.reposition(Reposition::Recreated, ctx);
@@ -348,6 +354,14 @@ impl Replicator {
             self.credit.give_back(waiting.credit_bytes());
         }
     }
+}
+
+/// Whether the topic was created again since its id was `known`; brokers that do not tell ids do not say so.
+fn is_another(known: Option<Uuid>, leader: &Leader) -> bool {
+    let told = |id: &Uuid| !id.is_nil();
+    known
+        .filter(told)
+        .is_some_and(|known| known != leader.topic_id && told(&leader.topic_id))
 }
 
 /// What a source's leader says of its log.
