@@ -197,6 +197,8 @@ pub struct Replicator {
     /// Next upstream offset to take in.
     position: i64,
     last_fetched_epoch: i32,
+    /// Leader epochs of what was taken in and is not settled: (first offset, epoch), each other than the one before.
+    epochs: VecDeque<(i64, i32)>,
     topic_id: Option<Uuid>,
     following: Following,
     next_follow_id: u64,
@@ -258,6 +260,7 @@ impl Replicator {
         let credit = flow.budget.open();
         // Of what the map speaks. The topic may be another one by now: the first look for its leader tells.
         let topic_id = at.map.topic_id();
+        let last_fetched_epoch = at.map.leader_epoch().unwrap_or(-1);
         Self {
             flow,
             at,
@@ -267,7 +270,8 @@ impl Replicator {
             told_rules: TargetRules::default(),
             rules: TargetRules::default(),
             position: 0,
-            last_fetched_epoch: -1,
+            last_fetched_epoch,
+            epochs: VecDeque::new(),
             topic_id,
             following: Following::Nothing,
             next_follow_id: 0,

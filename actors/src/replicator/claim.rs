@@ -64,12 +64,20 @@ pub(super) async fn claim(
         Some((upstream, downstream)) => {
             let tail = compare(&flow, &at, (upstream, downstream), end).await?;
             tell(&at, &tail, (downstream, end));
-            for segment in &tail.segments {
-                // What does not grow was compared already, by an earlier attempt of this claim.
-                let (upstream, downstream) = (segment.upstream.0, segment.downstream.0);
-                _ = map.map.acknowledged(upstream, downstream, segment.length);
+            if let Some(leader_epoch) = tail.leader_epoch {
+                map.enter_epoch(leader_epoch);
             }
-            if tail.foreign_records > 0 {
+            for run in &tail.runs {
+                if run.behind_foreign {
+                    map.map.mark_unknown();
+                }
+                // What does not grow was compared already, by an earlier attempt of this claim.
+                let (upstream, downstream) = (run.segment.upstream.0, run.segment.downstream.0);
+                _ = map
+                    .map
+                    .acknowledged(upstream, downstream, run.segment.length);
+            }
+            if tail.ends_foreign {
                 map.map.mark_unknown();
             }
             map.map.settle(tail.upstream_end, end);
@@ -114,6 +122,7 @@ impl Replicator {
 
     /// The position moves past something that is not copied, with nothing on its way before it.
     pub(super) fn skipped(&mut self, upstream_last: i64) {
+        self.settle_epoch(upstream_last);
         self.status.acknowledged(upstream_last, 0, 0, now_ms());
         let (_, downstream) = self.at.map.map.ends();
         self.at.map.map.settle(upstream_last + 1, downstream);
@@ -147,7 +156,8 @@ impl Replicator {
         if let Some(resume_at) = claimed.resume_at.filter(|resume_at| *resume_at != position) {
             self.drop_backlog();
             self.position = resume_at;
-            self.last_fetched_epoch = -1;
+            self.last_fetched_epoch = self.at.map.leader_epoch().unwrap_or(-1);
+            self.epochs.clear();
             self.status.start_at(resume_at);
             self.follow(None, ctx);
         }
@@ -262,7 +272,7 @@ async fn compare(
     (upstream, downstream): (i64, i64),
     end: i64,
 ) -> Result<Tail, PrepareError> {
-    let mut tail = TailMatch::new(upstream);
+    let mut tail = TailMatch::new(upstream, downstream);
     let (topic, partition) = (&at.source_topic, at.partition);
     // The target was truncated or its records expired meanwhile: what is left of the tail is compared.
     let target_start = flow
@@ -276,7 +286,7 @@ async fn compare(
     let mut source = None;
     while let Some(batches) = target.next().await? {
         for batch in &batches {
-            tail.target(batch, from)
+            tail.target(batch)
                 .map_err(|error| unreadable(flow.target.alias(), at, &error))?;
         }
         while tail.wants_source() {
@@ -334,7 +344,7 @@ fn unreadable(cluster: &str, at: &Assignment, error: &dyn std::fmt::Display) -> 
 }
 
 fn tell(at: &Assignment, tail: &Tail, (from, end): (i64, i64)) {
-    let copied: u64 = tail.segments.iter().map(|segment| segment.length).sum();
+    let copied: u64 = tail.runs.iter().map(|run| run.segment.length).sum();
     let (topic, partition, foreign) = (&at.remote_topic, at.partition, tail.foreign_records);
     if foreign > 0 {
         warn!(

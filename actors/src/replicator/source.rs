@@ -180,8 +180,9 @@ impl Replicator {
             "the source's log was truncated (unclean election): the copy keeps records that the source lost"
         );
         let reason = format!("the source's log was truncated behind epoch {epoch}");
-        let position = self.position.min(end_offset);
-        self.at.map.moved_back(position);
+        // What is on its way is forgotten here; the next claim finds what arrived.
+        let position = end_offset.min(self.status.next_to_acknowledge());
+        self.at.map.moved_back(position, Some(epoch));
         self.start_over_at(position, &reason, ctx);
     }
 
@@ -275,7 +276,7 @@ impl Replicator {
                     }
                 };
                 let reason = "the position lies beyond the end of the source's log";
-                self.at.map.moved_back(position);
+                self.at.map.moved_back(position, None);
                 return self.start_over_at(position, reason, ctx);
             }
         }
@@ -306,7 +307,14 @@ impl Replicator {
             } else {
                 classify(header, self.position, &self.rules)
             };
-            let (next, epoch) = (header.next_offset(), header.leader_epoch());
+            let (first, next, epoch) = (
+                header.base_offset(),
+                header.next_offset(),
+                header.leader_epoch(),
+            );
+            if epoch != self.last_fetched_epoch {
+                self.epochs.push_back((first, epoch));
+            }
             self.queue(batch, verdict);
             self.position = self.position.max(next);
             self.last_fetched_epoch = epoch;
@@ -345,6 +353,16 @@ impl Replicator {
             }
         };
         self.backlog.push_back(waiting);
+    }
+
+    /// The map is about to move past `upstream_last`.
+    pub(super) fn settle_epoch(&mut self, upstream_last: i64) {
+        while let Some((_, epoch)) = self
+            .epochs
+            .pop_front_if(|(first, _)| *first <= upstream_last)
+        {
+            self.at.map.enter_epoch(epoch);
+        }
     }
 
     /// Throws away what was fetched and not sent; it is fetched again after a restart.
