@@ -297,6 +297,7 @@ async fn compare(
                         .source
                         .offset(topic, partition, OffsetAt::Earliest)
                         .await?;
+                    tail.source_starts(start);
                     let committed = flow.config.isolation_level == IsolationLevel::ReadCommitted;
                     let readable = if committed {
                         OffsetAt::LastStable

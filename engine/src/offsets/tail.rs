@@ -171,6 +171,11 @@ impl TailMatch {
         Ok(())
     }
 
+    /// The source's log starts here. Brokers answer with the batch around it, of which what is below was not copied any more.
+    pub fn source_starts(&mut self, log_start: i64) {
+        self.from_upstream = self.from_upstream.max(log_start);
+    }
+
     /// The next batch of the source's log, of those that are copied; none at its end.
     ///
     /// # Errors
@@ -374,6 +379,21 @@ mod tests {
         assert_eq!(segments(&tail), [(101, 51, 1)], "two are more than one");
         assert_eq!((tail.upstream_end, tail.foreign_records), (102, 1));
         assert!(tail.ends_foreign);
+    }
+
+    /// Deleted records may still be in the batch that has the first one that is not.
+    #[test]
+    fn what_the_source_deleted_is_not_waited_for() {
+        let mut tail = TailMatch::new(100, 50);
+        tail.source_starts(102);
+        tail.target(&batch(50, &["a", "c", "d"], Codec::None))
+            .unwrap();
+        let source = batch(100, &["a", "b", "c", "d", "e"], Codec::None);
+        tail.source(Some(&source)).unwrap();
+        let tail = tail.finish();
+        assert_eq!(segments(&tail), [(102, 51, 2)]);
+        assert_eq!((tail.upstream_end, tail.foreign_records), (104, 1));
+        assert!(tail.runs[0].behind_foreign);
     }
 
     #[test]
