@@ -215,6 +215,10 @@ pub struct Replicator {
     /// None while the lane is not ours ([`claim`]).
     window: Option<Window>,
     claiming: bool,
+    /// The target's tail holds nothing that the map does not know of.
+    compared: bool,
+    /// Something was deleted on the source before it was fetched.
+    passed_over: bool,
     claimed_at: Instant,
     /// None while the leader is looked for.
     target: Option<(Leader, Addr<TargetLink>)>,
@@ -260,6 +264,7 @@ impl Replicator {
         let credit = flow.budget.open();
         // Of what the map speaks. The topic may be another one by now: the first look for its leader tells.
         let topic_id = at.map.topic_id();
+        let compared = at.map.anchor().is_none();
         let last_fetched_epoch = at.map.leader_epoch().unwrap_or(-1);
         Self {
             flow,
@@ -283,6 +288,8 @@ impl Replicator {
             prepared: false,
             window: None,
             claiming: false,
+            compared,
+            passed_over: false,
             claimed_at: Instant::now(),
             target: None,
             sent_at: Instant::now(),

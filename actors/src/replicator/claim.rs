@@ -105,17 +105,20 @@ pub(super) async fn claim(
 impl Replicator {
     /// Sends nothing yet: takes the lane over as soon as there is something to send.
     pub(super) fn pump_unclaimed(&mut self, ctx: &mut Context<Self>) {
-        while let Some(Backlog::Skip { .. }) = self.backlog.front()
+        // Before the tail is compared the map may not move past anything: a predecessor may have copied it.
+        while self.compared
+            && !self.claiming
+            && let Some(Backlog::Skip { .. }) = self.backlog.front()
             && let Some(Backlog::Skip {
                 upstream_last,
                 credit_bytes,
             }) = self.backlog.pop_front()
-            && !self.claiming
         {
             self.skipped(upstream_last);
             self.credit.give_back(credit_bytes);
         }
-        if !self.backlog.is_empty() && !self.claiming && !self.flow.drain.fired() {
+        let wanted = !self.backlog.is_empty() || (self.passed_over && !self.compared);
+        if wanted && !self.claiming && !self.flow.drain.fired() {
             self.claim(ctx);
         }
     }
@@ -149,6 +152,7 @@ impl Replicator {
 
     fn claimed(&mut self, position: i64, claimed: Claimed, ctx: &mut Context<Self>) {
         self.window = Some(claimed.window);
+        self.compared = true;
         self.claimed_at = Instant::now();
         self.sent_at = Instant::now();
         self.target_backoff.reset();

@@ -255,6 +255,8 @@ impl Replicator {
                 );
                 self.status.count_skipped(records);
                 self.position = start;
+                self.passed_over = true;
+                self.pump(ctx);
             }
             Reposition::OutOfRange => {
                 let reset = self.flow.config.auto_offset_reset;

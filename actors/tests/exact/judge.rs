@@ -44,6 +44,9 @@ struct Truth {
     target: Log,
     /// Copies of records of this incarnation: (upstream, downstream), the last copy of each.
     copies: Vec<(i64, i64)>,
+    /// Below this offset the source cannot tell of which history the copies are: it was cut, and its log start has moved past the
+    /// place. Lower bounds are right there.
+    vague_below: i64,
 }
 
 fn truth(run: &mut Run<'_>, side: usize, topic: usize, partition: i32) -> Truth {
@@ -58,10 +61,12 @@ fn truth(run: &mut Run<'_>, side: usize, topic: usize, partition: i32) -> Truth 
     let copies = (ledger.live.iter())
         .filter_map(|written| Some((written.offset, *places.get(&written.id)?)))
         .collect();
+    let vague_below = if ledger.was_cut { source.start } else { 0 };
     Truth {
         source,
         target,
         copies,
+        vague_below,
     }
 }
 
@@ -188,26 +193,29 @@ pub(crate) fn maps(run: &mut Run<'_>, kind: &str, answers: &[Answers], verdict: 
     }
 }
 
-fn compare(truth: &Truth, place: &str, answers: &Answers, verdict: &mut Verdict) {
-    let copies = &truth.copies;
-    let source_start = truth.source.start;
+fn compare(all: &Truth, place: &str, answers: &Answers, verdict: &mut Verdict) {
+    let copies = &all.copies;
+    let source_start = all.source.start;
     let last = copies.last().map_or((-1, -1), |last| *last);
     let mut before = i64::MIN;
     for (asked, answer) in (0..).zip(&answers.downstream) {
         let next = copies.get(copies.partition_point(|(upstream, _)| *upstream < asked));
         let right = match (*answer, next) {
+            (Translation::Exact(found), Some((_, truth))) if asked < all.vague_below => {
+                found <= *truth
+            }
             (Translation::Exact(found), Some((_, truth))) => found == *truth,
             // The end: behind the last copy, and not behind the log.
-            (Translation::Exact(found), None) => found > last.1 && found <= truth.target.end,
+            (Translation::Exact(found), None) => found > last.1 && found <= all.target.end,
             (Translation::AtLeast(found), Some((_, truth))) => found <= *truth,
-            (Translation::AtLeast(found), None) => found <= truth.target.end,
+            (Translation::AtLeast(found), None) => found <= all.target.end,
             (Translation::Unknown(UnknownReason::NothingReplicated), _) => copies.is_empty(),
             (Translation::Unknown(UnknownReason::BelowMap), _) => asked < source_start,
         };
         if !right {
             verdict.fault(format!(
                 "{place}: downstream({asked}) is {answer:?}, the next copy {next:?}, target {}..{}",
-                truth.target.start, truth.target.end
+                all.target.start, all.target.end
             ));
             break;
         }
@@ -225,10 +233,13 @@ fn compare(truth: &Truth, place: &str, answers: &Answers, verdict: &mut Verdict)
     for (asked, answer) in (0..).zip(&answers.upstream) {
         let next = copies.get(copies.partition_point(|(_, downstream)| *downstream < asked));
         let right = match (*answer, next) {
+            (Translation::Exact(found), Some((truth, _))) if found < all.vague_below => {
+                found <= *truth
+            }
             (Translation::Exact(found), Some((truth, _))) => found == *truth,
-            (Translation::Exact(found), None) => found > last.0 && found <= truth.source.end,
+            (Translation::Exact(found), None) => found > last.0 && found <= all.source.end,
             (Translation::AtLeast(found), Some((truth, _))) => found <= *truth,
-            (Translation::AtLeast(found), None) => found <= truth.source.end,
+            (Translation::AtLeast(found), None) => found <= all.source.end,
             (Translation::Unknown(UnknownReason::NothingReplicated), _) => copies.is_empty(),
             (Translation::Unknown(UnknownReason::BelowMap), _) => {
                 next.is_none_or(|(upstream, _)| *upstream < source_start)
@@ -237,7 +248,7 @@ fn compare(truth: &Truth, place: &str, answers: &Answers, verdict: &mut Verdict)
         if !right {
             verdict.fault(format!(
                 "{place}: upstream({asked}) is {answer:?}, the next copy {next:?}, source {}..{}",
-                truth.source.start, truth.source.end
+                all.source.start, all.source.end
             ));
             break;
         }

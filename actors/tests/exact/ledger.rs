@@ -22,6 +22,8 @@ pub(crate) struct Ledger {
     pub(crate) foreign: HashSet<u64>,
     /// Behind the last marker: what is below is never cut, or a transaction would be open again.
     pub(crate) floor: i64,
+    /// An election lost records of this incarnation.
+    pub(crate) was_cut: bool,
     /// End of the log as the answers tell.
     pub(crate) end: i64,
 }
@@ -33,11 +35,12 @@ impl Ledger {
         self.dead
             .extend(self.live.drain(at..).map(|written| written.id));
         self.end = self.end.min(end);
+        self.was_cut = true;
     }
 
     /// The topic was created again.
     pub(crate) fn restart(&mut self) {
         self.cut(0);
-        (self.floor, self.end) = (0, 0);
+        (self.floor, self.end, self.was_cut) = (0, 0, false);
     }
 }
