@@ -54,6 +54,10 @@ struct Lane {
     /// die between the two topics, so either is ours. Any other was put there by somebody else.
     stored: Option<i64>,
     storing: Option<i64>,
+    /// Leader epoch of the source's last record that is settled.
+    leader_epoch: Option<i32>,
+    /// A process before us has stored it.
+    loaded: bool,
 }
 
 /// Stands for no position and no producer in a head.
@@ -69,9 +73,11 @@ impl Lane {
             topic_id: head.topic_id,
             remote_topic_id: head.remote_topic_id,
             producer: (head.producer_id >= 0).then_some((head.producer_id, head.producer_epoch)),
-            anchored: true,
+            anchored: head.claimed,
             stored: some(head.stored),
             storing: some(head.storing),
+            leader_epoch: Some(head.leader_epoch).filter(|epoch| *epoch >= 0),
+            loaded: true,
         };
     }
 
@@ -85,6 +91,8 @@ impl Lane {
             producer_epoch,
             stored: self.stored.unwrap_or(NONE),
             storing: self.storing.unwrap_or(NONE),
+            leader_epoch: self.leader_epoch.unwrap_or(-1),
+            claimed: self.anchored,
         }
     }
 }
@@ -136,6 +144,11 @@ impl PartitionMap {
         *self.lane.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The incarnation of the source topic that the map belongs to; none on clusters that do not say.
+    pub fn topic_id(&self) -> Option<Uuid> {
+        Some(self.lane().topic_id).filter(|id| !id.is_nil())
+    }
+
     /// Who wrote to the lane last, as far as it is known: producer id and epoch.
     pub fn producer(&self) -> Option<(i64, i16)> {
         self.lane().producer
@@ -181,6 +194,7 @@ impl PartitionMap {
         self.change(|lane| {
             lane.topic_id = topic_id;
             lane.anchored = false;
+            lane.leader_epoch = None;
         });
     }
 
@@ -208,10 +222,22 @@ impl PartitionMap {
         another
     }
 
-    /// The source lost what is at and above `upstream`, or is to be copied again from there on.
-    pub fn moved_back(&self, upstream: i64) {
+    /// The source lost what is at and above `upstream`, or is to be copied again from there on; `leader_epoch` is that of what
+    /// lies below.
+    pub fn moved_back(&self, upstream: i64, leader_epoch: Option<i32>) {
         self.map.truncate_upstream(upstream);
-        self.change(|_| {});
+        self.change(|lane| lane.leader_epoch = leader_epoch);
+    }
+
+    /// Leader epoch of the source's last record that is settled.
+    pub fn leader_epoch(&self) -> Option<i32> {
+        self.lane().leader_epoch
+    }
+
+    /// What is settled next has this epoch. Called before it is settled: an epoch that is too new is right as well, when the source
+    /// is asked whether it has lost something, and one that is too old is not.
+    pub fn enter_epoch(&self, leader_epoch: i32) {
+        self.change(|lane| lane.leader_epoch = Some(leader_epoch).filter(|epoch| *epoch >= 0));
     }
 
     /// The target stored these source records from `downstream` on.
@@ -378,11 +404,14 @@ impl OffsetMaps {
             let lane = partition.lane();
             let (upstream, downstream) = partition.map.ends();
             let state = (changes, upstream, downstream);
-            // Without an anchor nothing was ever written to the lane.
-            if lane.anchored && flushed.get(&key) != Some(&state) {
-                writer
-                    .put(key, state, partition, &lane, &mut flushed)
-                    .await?;
+            // Without an anchor nothing was ever written to the lane, but something may have been passed over, or what is stored
+            // is of an earlier incarnation of the topic.
+            let begun = lane.anchored
+                || lane.loaded
+                || flushed.contains_key(&key)
+                || upstream > 0 && partition.map.read(OffsetMap::start) == MapStart::Complete;
+            if begun && flushed.get(&key) != Some(&state) {
+                writer.put(key, state, partition, &mut flushed).await?;
             }
         }
         writer.write(&mut flushed).await?;
@@ -438,10 +467,11 @@ impl<'a> Writer<'a> {
         key: (Arc<str>, i32),
         state: (u64, i64, i64),
         partition: Arc<PartitionMap>,
-        lane: &Lane,
         flushed: &mut Flushed,
     ) -> Result<(), LeaseError> {
         let (blocks, extent) = partition.map.dirty_blocks();
+        // Behind the map: its leader epoch may be newer, not older.
+        let lane = partition.lane();
         let head = MapKey::Head {
             topic: &key.0,
             partition: key.1,
@@ -570,7 +600,10 @@ fn found(
             ours = end,
             "the stored position was moved by somebody else: going on there"
         );
-        map.change(|lane| lane.anchored = false);
+        map.change(|lane| {
+            lane.anchored = false;
+            lane.leader_epoch = None;
+        });
         let next = position.unwrap_or(0);
         map.map.truncate_upstream(next);
         map.map.mark_unknown();

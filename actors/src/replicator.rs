@@ -202,6 +202,8 @@ pub struct Replicator {
     /// Where the source's log starts, and up to where the map was trimmed.
     log_start: i64,
     trimmed: i64,
+    /// Leader epochs of what was taken in and is not settled: (first offset, epoch), each other than the one before.
+    epochs: VecDeque<(i64, i32)>,
     topic_id: Option<Uuid>,
     following: Following,
     next_follow_id: u64,
@@ -218,6 +220,10 @@ pub struct Replicator {
     /// None while the lane is not ours ([`claim`]).
     window: Option<Window>,
     claiming: bool,
+    /// The target's tail holds nothing that the map does not know of.
+    compared: bool,
+    /// Something was deleted on the source before it was fetched.
+    passed_over: bool,
     claimed_at: Instant,
     /// None while the leader is looked for.
     target: Option<(Leader, Addr<TargetLink>)>,
@@ -261,6 +267,10 @@ impl Replicator {
         start: StartContext,
     ) -> Self {
         let credit = flow.budget.open();
+        // Of what the map speaks. The topic may be another one by now: the first look for its leader tells.
+        let topic_id = at.map.topic_id();
+        let compared = at.map.anchor().is_none();
+        let last_fetched_epoch = at.map.leader_epoch().unwrap_or(-1);
         Self {
             flow,
             at,
@@ -270,10 +280,11 @@ impl Replicator {
             told_rules: TargetRules::default(),
             rules: TargetRules::default(),
             position: 0,
-            last_fetched_epoch: -1,
+            last_fetched_epoch,
             log_start: -1,
             trimmed: -1,
-            topic_id: None,
+            epochs: VecDeque::new(),
+            topic_id,
             following: Following::Nothing,
             next_follow_id: 0,
             search: 0,
@@ -284,6 +295,8 @@ impl Replicator {
             prepared: false,
             window: None,
             claiming: false,
+            compared,
+            passed_over: false,
             claimed_at: Instant::now(),
             target: None,
             sent_at: Instant::now(),

@@ -89,6 +89,8 @@ fn load(report: &mut Report, partitions: i32, entries: i64) -> Result<()> {
         producer_epoch: 0,
         stored: map.upstream_end(),
         storing: map.upstream_end(),
+        leader_epoch: 3,
+        claimed: true,
     };
     let mut records = Vec::new();
     for partition in 0..partitions {

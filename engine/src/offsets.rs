@@ -30,7 +30,7 @@ pub use partitioner::{murmur2, partition_for_key};
 pub use schema::SchemaError;
 pub use sync_queue::SyncQueue;
 pub use sync_store::{OffsetSyncStore, SyncTranslation};
-pub use tail::{Tail, TailError, TailMatch};
+pub use tail::{LOOK_AHEAD_MAX, Tail, TailError, TailMatch, TailRun};
 
 /// Offset of a record on the source cluster of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

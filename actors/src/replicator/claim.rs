@@ -78,12 +78,20 @@ pub(super) async fn claim(
                 None => unseen(&flow, &at, upstream, end - downstream),
             };
             tell(&at, &tail, (downstream, end));
-            for segment in &tail.segments {
-                // What does not grow was compared already, by an earlier attempt of this claim.
-                let (upstream, downstream) = (segment.upstream.0, segment.downstream.0);
-                _ = map.map.acknowledged(upstream, downstream, segment.length);
+            if let Some(leader_epoch) = tail.leader_epoch {
+                map.enter_epoch(leader_epoch);
             }
-            if tail.foreign_records > 0 {
+            for run in &tail.runs {
+                if run.behind_foreign {
+                    map.map.mark_unknown();
+                }
+                // What does not grow was compared already, by an earlier attempt of this claim.
+                let (upstream, downstream) = (run.segment.upstream.0, run.segment.downstream.0);
+                _ = map
+                    .map
+                    .acknowledged(upstream, downstream, run.segment.length);
+            }
+            if tail.ends_foreign {
                 map.map.mark_unknown();
             }
             map.map.settle(tail.upstream_end, end);
@@ -114,21 +122,25 @@ impl Replicator {
         if self.claiming {
             return;
         }
-        while let Some(Backlog::Skip {
-            upstream_last,
-            credit_bytes,
-        }) = (self.backlog).pop_front_if(|front| matches!(front, Backlog::Skip { .. }))
+        // Before the tail is compared the map may not move past anything: a predecessor may have copied it.
+        while self.compared
+            && let Some(Backlog::Skip {
+                upstream_last,
+                credit_bytes,
+            }) = (self.backlog).pop_front_if(|front| matches!(front, Backlog::Skip { .. }))
         {
             self.skipped(upstream_last);
             self.credit.give_back(credit_bytes);
         }
-        if !self.backlog.is_empty() && !self.flow.drain.fired() {
+        let wanted = !self.backlog.is_empty() || (self.passed_over && !self.compared);
+        if wanted && !self.flow.drain.fired() {
             self.claim(ctx);
         }
     }
 
     /// The position moves past something that is not copied, with nothing on its way before it.
     pub(super) fn skipped(&mut self, upstream_last: i64) {
+        self.settle_epoch(upstream_last);
         self.status.acknowledged(upstream_last, 0, 0, now_ms());
         let (_, downstream) = self.at.map.map.ends();
         self.at.map.map.settle(upstream_last + 1, downstream);
@@ -155,6 +167,7 @@ impl Replicator {
 
     fn claimed(&mut self, position: i64, claimed: Claimed, ctx: &mut Context<Self>) {
         self.window = Some(claimed.window);
+        self.compared = true;
         self.claimed_at = Instant::now();
         self.sent_at = Instant::now();
         self.target_backoff.reset();
@@ -162,7 +175,8 @@ impl Replicator {
         if let Some(resume_at) = claimed.resume_at.filter(|resume_at| *resume_at != position) {
             self.drop_backlog();
             self.position = resume_at;
-            self.last_fetched_epoch = -1;
+            self.last_fetched_epoch = self.at.map.leader_epoch().unwrap_or(-1);
+            self.epochs.clear();
             self.status.start_at(resume_at);
             self.follow(None, ctx);
         }
@@ -302,7 +316,7 @@ async fn compare(
     (upstream, downstream): (i64, i64),
     end: i64,
 ) -> Result<Option<Tail>, PrepareError> {
-    let mut tail = TailMatch::new(upstream);
+    let mut tail = TailMatch::new(upstream, downstream);
     let (topic, partition) = (&at.source_topic, at.partition);
     // The target was truncated or its records expired meanwhile: what is left of the tail is compared.
     let target_start = flow
@@ -324,7 +338,7 @@ async fn compare(
             Err(error) => return Err(error.into()),
         };
         for batch in &batches {
-            tail.target(batch, from)
+            tail.target(batch)
                 .map_err(|error| unreadable(flow.target.alias(), at, &error))?;
         }
         while tail.wants_source() {
@@ -335,6 +349,7 @@ async fn compare(
                         .source
                         .offset(topic, partition, OffsetAt::Earliest)
                         .await?;
+                    tail.source_starts(start);
                     let committed = flow.config.isolation_level == IsolationLevel::ReadCommitted;
                     let readable = if committed {
                         OffsetAt::LastStable
@@ -377,6 +392,7 @@ fn unseen(flow: &Flow, at: &Assignment, upstream: i64, offsets: i64) -> Tail {
     Tail {
         upstream_end: upstream,
         foreign_records: u64::try_from(offsets - 1).unwrap_or(0),
+        ends_foreign: offsets > 1,
         ..Tail::default()
     }
 }
@@ -399,7 +415,7 @@ fn unreadable(cluster: &str, at: &Assignment, error: &dyn std::fmt::Display) -> 
 }
 
 fn tell(at: &Assignment, tail: &Tail, (from, end): (i64, i64)) {
-    let copied: u64 = tail.segments.iter().map(|segment| segment.length).sum();
+    let copied: u64 = tail.runs.iter().map(|run| run.segment.length).sum();
     let (topic, partition, foreign) = (&at.remote_topic, at.partition, tail.foreign_records);
     if foreign > 0 {
         warn!(

@@ -12,6 +12,7 @@ use engine::lane::raw::window::Outgoing;
 use tokio::time::Instant;
 use topology::{AutoOffsetReset, IsolationLevel};
 use tracing::warn;
+use uuid::Uuid;
 
 use super::{Backlog, Chunk, FollowEnd, FollowEnded, Following, Replicator};
 use crate::links;
@@ -55,14 +56,19 @@ impl Replicator {
         self.following = Following::Looking;
         self.search += 1;
         let search = self.search;
-        let (flow, at) = (self.flow.clone(), self.at.clone());
+        let (flow, at, known) = (self.flow.clone(), self.at.clone(), self.topic_id);
         let look = async move {
+            let (source, topic) = (&flow.source, &at.source_topic);
             if let Some(noticed) = noticed {
-                flow.source.refresh(&at.source_topic, noticed).await?;
+                source.refresh(topic, noticed).await?;
             }
-            flow.source
-                .leader_or_refresh(&at.source_topic, at.partition)
-                .await
+            let leader = source.leader_or_refresh(topic, at.partition).await?;
+            if noticed.is_some() || !is_another(known, &leader) {
+                return Ok(leader);
+            }
+            // Too much depends on it to believe what was heard some time ago.
+            source.refresh(topic, Instant::now()).await?;
+            source.leader_or_refresh(topic, at.partition).await
         };
         let found = wrap_future::<_, Self>(look).map(
             move |leader: Result<Leader, ClusterError>, this, ctx| match leader {
@@ -93,7 +99,7 @@ impl Replicator {
             return;
         }
         let known = self.topic_id.replace(leader.topic_id);
-        if known.is_some_and(|known| known != leader.topic_id && !leader.topic_id.is_nil()) {
+        if is_another(known, leader) {
             // The remote topic keeps the old incarnation's records; the new one's follow them, from its first.
             warn!(partition = %self.start.name, "the source topic was deleted and created again: copying the new one from its start");
             return self.reposition(Reposition::Recreated, ctx);
@@ -174,8 +180,9 @@ impl Replicator {
             "the source's log was truncated (unclean election): the copy keeps records that the source lost"
         );
         let reason = format!("the source's log was truncated behind epoch {epoch}");
-        let position = self.position.min(end_offset);
-        self.at.map.moved_back(position);
+        // What is on its way is forgotten here; the next claim finds what arrived.
+        let position = end_offset.min(self.status.next_to_acknowledge());
+        self.at.map.moved_back(position, Some(epoch));
         self.start_over_at(position, &reason, ctx);
     }
 
@@ -248,6 +255,8 @@ impl Replicator {
                 );
                 self.status.count_skipped(records);
                 self.position = start;
+                self.passed_over = true;
+                self.pump(ctx);
             }
             Reposition::OutOfRange => {
                 let reset = self.flow.config.auto_offset_reset;
@@ -269,7 +278,7 @@ impl Replicator {
                     }
                 };
                 let reason = "the position lies beyond the end of the source's log";
-                self.at.map.moved_back(position);
+                self.at.map.moved_back(position, None);
                 return self.start_over_at(position, reason, ctx);
             }
         }
@@ -300,7 +309,14 @@ impl Replicator {
             } else {
                 classify(header, self.position, &self.rules)
             };
-            let (next, epoch) = (header.next_offset(), header.leader_epoch());
+            let (first, next, epoch) = (
+                header.base_offset(),
+                header.next_offset(),
+                header.leader_epoch(),
+            );
+            if epoch != self.last_fetched_epoch {
+                self.epochs.push_back((first, epoch));
+            }
             self.queue(batch, verdict);
             self.position = self.position.max(next);
             self.last_fetched_epoch = epoch;
@@ -342,6 +358,16 @@ impl Replicator {
         self.backlog.push_back(waiting);
     }
 
+    /// The map is about to move past `upstream_last`.
+    pub(super) fn settle_epoch(&mut self, upstream_last: i64) {
+        while let Some((_, epoch)) = self
+            .epochs
+            .pop_front_if(|(first, _)| *first <= upstream_last)
+        {
+            self.at.map.enter_epoch(epoch);
+        }
+    }
+
     /// Throws away what was fetched and not sent; it is fetched again after a restart.
     pub(super) fn drop_backlog(&mut self) {
         self.rewrites_waiting = 0;
@@ -349,6 +375,14 @@ impl Replicator {
             self.credit.give_back(waiting.credit_bytes());
         }
     }
+}
+
+/// Whether the topic was created again since its id was `known`; brokers that do not tell ids do not say so.
+fn is_another(known: Option<Uuid>, leader: &Leader) -> bool {
+    let told = |id: &Uuid| !id.is_nil();
+    known
+        .filter(told)
+        .is_some_and(|known| known != leader.topic_id && told(&leader.topic_id))
 }
 
 /// What a source's leader says of its log.

@@ -165,6 +165,7 @@ impl Replicator {
             let outgoing = &acked.outgoing;
             let records = u64::try_from(outgoing.records()).unwrap_or(0);
             let bytes = u64::try_from(outgoing.batch.header.total_bytes()).unwrap_or(0);
+            self.settle_epoch(outgoing.upstream_last);
             note(&self.at.map, acked);
             self.status
                 .acknowledged(outgoing.upstream_last, records, bytes, now);
@@ -305,7 +306,8 @@ impl Replicator {
         );
         self.drop_backlog();
         self.position = position;
-        self.last_fetched_epoch = -1;
+        self.last_fetched_epoch = self.at.map.leader_epoch().unwrap_or(-1);
+        self.epochs.clear();
         self.follow(None, ctx);
         self.find_target(None, ctx);
     }

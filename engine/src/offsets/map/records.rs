@@ -2,7 +2,7 @@
 //!
 //! | record | key | value |
 //! | --- | --- | --- |
-//! | head | version INT16 = 0, kind INT8 = 0, topic STRING, partition INT32 | version INT16 = 0, topic id UUID, start kind INT8, start, end, mapped end (INT64 upstream, INT64 downstream each), unknown INT8, entries INT64, remote topic id UUID, producer id INT64, producer epoch INT16, stored INT64, storing INT64 |
+//! | head | version INT16 = 0, kind INT8 = 0, topic STRING, partition INT32 | version INT16 = 0, topic id UUID, start kind INT8, start, end, mapped end (INT64 upstream, INT64 downstream each), unknown INT8, entries INT64, remote topic id UUID, producer id INT64, producer epoch INT16, stored INT64, storing INT64, leader epoch INT32, claimed INT8 |
 //! | block | the same with kind = 1, then base INT64 | version INT16 = 0, topic id UUID, count INT16, base, end (as above), packed entries, CRC-32C INT32 of all before it |
 //!
 //! Types as in `docs/spec/mm2.md` 3.1. The map's owner writes a head behind the blocks that it speaks of.
@@ -155,13 +155,18 @@ pub struct MapHead {
     pub stored: i64,
     /// Upstream offset below which something may have been sent when the head was written.
     pub storing: i64,
+    /// Leader epoch, on the source, of what lies right below the upstream end; -1: not known. With it the source tells whether its
+    /// log was cut below that end meanwhile (KIP-320).
+    pub leader_epoch: i32,
+    /// The lane was written to. If not, nothing of this incarnation is on the target, and the downstream end says nothing.
+    pub claimed: bool,
 }
 
 impl MapHead {
     /// The value's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let extent = &self.extent;
-        let mut out = Vec::with_capacity(118);
+        let mut out = Vec::with_capacity(123);
         out.extend(VERSION.to_be_bytes());
         out.extend(self.topic_id.as_bytes());
         out.push(match extent.start {
@@ -186,6 +191,8 @@ impl MapHead {
         out.extend(self.producer_epoch.to_be_bytes());
         out.extend(self.stored.to_be_bytes());
         out.extend(self.storing.to_be_bytes());
+        out.extend(self.leader_epoch.to_be_bytes());
+        out.push(u8::from(self.claimed));
         out
     }
 
@@ -229,6 +236,8 @@ impl MapHead {
             producer_epoch: i16::from_be_bytes(fields.array("producer epoch")?),
             stored: fields.int64("stored")?,
             storing: fields.int64("storing")?,
+            leader_epoch: i32::from_be_bytes(fields.array("leader epoch")?),
+            claimed: fields.array::<1>("claimed")? != [0],
         })
     }
 }

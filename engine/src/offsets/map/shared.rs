@@ -411,6 +411,8 @@ mod tests {
             producer_epoch: -1,
             stored: extent.upstream_end,
             storing: extent.upstream_end,
+            leader_epoch: 3,
+            claimed: true,
         };
         let (topic, partition) = ("orders", 0);
         let key = MapKey::Head { topic, partition };

@@ -172,6 +172,8 @@ fn store(map: &mut OffsetMap, topic: &mut Topic, fails: bool) {
         producer_epoch: 2,
         stored: 1,
         storing: 2,
+        leader_epoch: 3,
+        claimed: true,
     };
     let key = MapKey::Head {
         topic: "orders",

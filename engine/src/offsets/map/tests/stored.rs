@@ -17,6 +17,8 @@ fn head(map: &OffsetMap) -> MapHead {
         producer_epoch: 3,
         stored: 90,
         storing: 120,
+        leader_epoch: 3,
+        claimed: true,
     }
 }
 

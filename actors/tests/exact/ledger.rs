@@ -1,0 +1,46 @@
+//! What was written to a partition that is read from, by the answers to its writers.
+
+use std::collections::HashSet;
+
+/// A record, by its offset.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    pub(crate) offset: i64,
+    pub(crate) id: u64,
+    /// Its transaction was aborted.
+    pub(crate) aborted: bool,
+}
+
+/// One partition of the topic's present incarnation.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// In order of offsets. What the cleaner or DeleteRecords took is still here.
+    pub(crate) live: Vec<Written>,
+    /// Lost by an election, or of an earlier incarnation: copies may be there.
+    pub(crate) dead: HashSet<u64>,
+    /// Records of somebody else in the remote partition.
+    pub(crate) foreign: HashSet<u64>,
+    /// Behind the last marker: what is below is never cut, or a transaction would be open again.
+    pub(crate) floor: i64,
+    /// An election lost records of this incarnation.
+    pub(crate) was_cut: bool,
+    /// End of the log as the answers tell.
+    pub(crate) end: i64,
+}
+
+impl Ledger {
+    /// The source lost everything from `end` on.
+    pub(crate) fn cut(&mut self, end: i64) {
+        let at = self.live.partition_point(|written| written.offset < end);
+        self.dead
+            .extend(self.live.drain(at..).map(|written| written.id));
+        self.end = self.end.min(end);
+        self.was_cut = true;
+    }
+
+    /// The topic was created again.
+    pub(crate) fn restart(&mut self) {
+        self.cut(0);
+        (self.floor, self.end, self.was_cut) = (0, 0, false);
+    }
+}
