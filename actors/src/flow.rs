@@ -1,15 +1,18 @@
 //! What all actors of one flow share.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
 use engine::batch::TargetRules;
 use engine::cluster::Cluster;
 use engine::lane::raw::credit::Budget;
+use tokio::sync::Semaphore;
 use topology::FlowConfig;
 
 use crate::kill_switch::KillSwitch;
+use crate::lease::Lease;
+use crate::offset_maps::OffsetMaps;
 use crate::positions::Positions;
 use crate::reencode_pool::ReencodePool;
 use crate::registry::Registry;
@@ -39,11 +42,33 @@ pub struct Flow {
     pub drain: KillSwitch,
     /// Where each partition's safe position is stored.
     pub positions: Positions,
+    /// Where each record's copy is.
+    pub maps: OffsetMaps,
+    /// Who may store both.
+    pub lease: Lease,
+    /// Lanes that are taken over at once.
+    pub claims: Semaphore,
+    /// It was said that lanes cannot be fenced.
+    pub unfenced_said: AtomicBool,
     /// What keeps the whole flow from getting on, for people; none while it is well.
     pub trouble: Mutex<Option<String>>,
 }
 
+/// Lanes of one flow that are taken over at once: enough to keep a coordinator busy.
+pub(crate) const CLAIMS_MAX: usize = 64;
+
 impl Flow {
+    /// Says once that a sleeping predecessor of a lane is kept out only from our first batch on.
+    pub(crate) fn say_unfenced(&self, transactional_id: &str) {
+        if !self.unfenced_said.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                flow = %self.label, transactional_id,
+                "no transactional ids on the target (allow WRITE and DESCRIBE on ids that begin with crosscurrent-): what a \
+                 paused process writes when it wakes may come twice"
+            );
+        }
+    }
+
     /// Publishes what keeps the whole flow from getting on.
     pub(crate) fn set_trouble(&self, trouble: Option<String>) {
         let mut shown = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, AsyncContext, Context};
-use engine::batch::{BatchBuilder, Codec};
+use engine::batch::{BatchBuilder, Codec, ProducerStamp};
 use engine::offsets::Heartbeat;
 use tracing::{info, warn};
 
@@ -86,7 +86,7 @@ impl HeartbeatActor {
             let batch = encode(&flow).map_err(|error| error.to_string())?;
             let topic = flow.config.policy.heartbeats_topic();
             flow.target
-                .append(topic, PARTITION, batch)
+                .append(topic, PARTITION, batch, ProducerStamp::NONE)
                 .await
                 .map_err(|error| error.to_string())
         };

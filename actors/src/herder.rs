@@ -51,9 +51,6 @@ pub struct Herder {
     running: BTreeMap<(String, i32), Uuid>,
     /// What is being stopped, still in `running`.
     leaving: BTreeSet<(String, i32)>,
-    /// What was copied until the source had it no more: the topic's id and the next upstream offset. `stored` is older,
-    /// and says nothing about a topic of the same name that is created later.
-    left: BTreeMap<(String, i32), (Uuid, i64)>,
     /// Partitions that are shown as waiting though nothing runs for them.
     shown_blocked: BTreeSet<(String, i32)>,
 }
@@ -88,7 +85,6 @@ impl Herder {
                 stored: None,
                 running: BTreeMap::new(),
                 leaving: BTreeSet::new(),
-                left: BTreeMap::new(),
                 shown_blocked: BTreeSet::new(),
             }))
         })
@@ -199,28 +195,22 @@ impl Herder {
         id: Uuid,
         ctx: &mut Context<Self>,
     ) {
-        let left = self.left.remove(&(topic.clone(), partition));
         let config = &self.flow.config;
         let at = SourcePartition {
             cluster: config.id.source.as_str().to_owned(),
             topic: topic.clone(),
             partition,
         };
-        let resume_at = match left {
-            Some((known, next)) if known == id => Some(next),
-            Some(_) => {
-                warn!(flow = %self.flow.label, topic, partition, "the source topic was deleted and created again: copying the new one from its start");
-                Some(0)
-            }
-            None => stored
-                .last_replicated(&config.connector_names.source, &at)
-                .map(|last| last.0 + 1),
-        };
+        let position = stored
+            .last_replicated(&config.connector_names.source, &at)
+            .map(|last| last.0 + 1);
+        let opened = (self.flow.maps).open(&self.flow, (&topic, partition), id, position);
         let assignment = Assignment {
             source_topic: topic.as_str().into(),
             remote_topic: config.remote_topic(&topic).into(),
             partition,
-            resume_at,
+            resume_at: opened.resume_at,
+            map: opened.map,
         };
         debug!(flow = %self.flow.label, topic, partition, resume_at = assignment.resume_at, "starting");
         let status = self.flow.registry.partition(self.key(&topic, partition));
@@ -247,11 +237,7 @@ impl Herder {
         let asked = self.supervisor.send(Unsupervise { name: name.into() });
         ctx.spawn(wrap_future::<_, Self>(asked).map(move |_, this, _| {
             this.leaving.remove(&at);
-            let id = this.running.remove(&at).unwrap_or_default();
-            // The last look at it: nothing is acknowledged any more.
-            if let Some(acked) = flow.registry.get(&key).and_then(|status| status.acked) {
-                this.left.insert(at.clone(), (id, acked + 1));
-            }
+            this.running.remove(&at);
             if !this.running.keys().any(|(topic, _)| *topic == at.0) {
                 flow.source.forget(&at.0);
                 flow.target.forget(&flow.config.remote_topic(&at.0));
@@ -265,7 +251,11 @@ impl Herder {
 async fn look(flow: Arc<Flow>, stored: Option<Arc<OffsetTable>>) -> Result<Round, ClusterError> {
     let stored = match stored {
         Some(stored) => stored,
-        None => Arc::new(flow.positions.load(&flow).await?),
+        None => match flow.positions.load(&flow).await {
+            Ok(stored) => Arc::new(stored),
+            Err(LeaseError::Failed(error)) => return Err(error.into()),
+            Err(LeaseError::Lost) => return Err(LookError::Lost),
+        },
     };
     let mut listed = flow.source.topics().await?;
     listed.retain(|topic| !topic.is_internal && flow.config.replicates(&topic.name));

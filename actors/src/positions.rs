@@ -23,6 +23,8 @@ use tracing::{debug, info, warn};
 
 use crate::clock::now_ms;
 use crate::flow::Flow;
+use crate::lease::LeaseError;
+use crate::offset_maps::MAP_FLUSH_INTERVAL;
 use crate::registry::PartitionKey;
 use crate::supervisor::{ChildSpec, Placement, RunningChild, StartContext, TICK_INTERVAL};
 
@@ -38,14 +40,22 @@ pub struct Positions {
 }
 
 impl Positions {
-    /// Creates the offsets topic unless it is there, and reads it to its end.
+    /// Makes sure that the flow's state is ours alone ([`crate::Lease`]), and reads it to its end: the offsets topic, which is
+    /// created unless it is there, and the offset maps.
     ///
     /// # Errors
-    /// [`ClusterError`] when it cannot be read whole: to start without positions would copy everything again.
-    pub async fn load(&self, flow: &Flow) -> Result<OffsetTable, ClusterError> {
+    /// [`LeaseError`] when it cannot be read whole: to start without positions would copy everything again.
+    pub async fn load(&self, flow: &Flow) -> Result<OffsetTable, LeaseError> {
         let config = &flow.config;
         let topic = config.offset_storage_topic.as_str();
         let partitions = self.find_or_create(flow, topic).await?;
+        flow.maps.create_topic(flow).await?;
+        let mut state: Vec<_> = (0..partitions).map(|at| (topic.to_owned(), at)).collect();
+        state.push((config.offset_map_topic(), 0));
+        // From here on nobody else changes what is read now.
+        let id = format!("crosscurrent-{}", config.id.source.as_str());
+        flow.lease.take(&flow.target, &id, &state).await?;
+        flow.maps.load(flow).await?;
         let mut table = OffsetTable::new();
         for partition in 0..partitions {
             let apply = |record: engine::cluster::StoredRecord| {
@@ -104,9 +114,9 @@ impl Positions {
     /// Stores the positions that have changed. Returns how many.
     ///
     /// # Errors
-    /// [`ClusterError`] of the first partition of the offsets topic that cannot be written; what was not written is
+    /// [`LeaseError`] of the first partition of the offsets topic that cannot be written; what was not written is
     /// tried again at the next call.
-    pub async fn flush(&self, flow: &Flow) -> Result<usize, ClusterError> {
+    pub async fn flush(&self, flow: &Flow) -> Result<usize, LeaseError> {
         let Some(partitions) = NonZeroU32::new(self.partitions.load(Ordering::Relaxed)) else {
             return Ok(0);
         };
@@ -125,6 +135,11 @@ impl Positions {
                 .or_default()
                 .push((snapshot.key, acked, key));
         }
+        let changed = due
+            .values()
+            .flatten()
+            .map(|(key, acked, _)| (&*key.topic, key.partition, *acked));
+        flow.maps.before_positions(flow, changed).await?;
         let mut count = 0;
         for (partition, positions) in due {
             let mut builder = BatchBuilder::new(Codec::None);
@@ -163,16 +178,15 @@ impl Positions {
         flow: &Flow,
         partition: u32,
         builder: BatchBuilder,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<(), LeaseError> {
         let topic = flow.config.offset_storage_topic.as_str();
         let batch = builder.build().map_err(|error| ClusterError::Unreadable {
             alias: flow.target.alias().into(),
             what: topic.to_owned(),
             reason: error.to_string(),
         })?;
-        flow.target
-            .append(topic, i32::try_from(partition).unwrap_or(0), batch)
-            .await
+        let partition = i32::try_from(partition).unwrap_or(0);
+        flow.lease.append(&flow.target, topic, partition, batch).await
     }
 }
 
@@ -193,11 +207,20 @@ fn encode_key(flow: &Flow, at: &PartitionKey) -> Vec<u8> {
     SourceOffsetKey::source(&flow.config.connector_names.source, &partition).encode()
 }
 
-/// Stores positions every `offset.flush.interval.ms`. MM2: `SourceTaskOffsetCommitter`.
+#[derive(Clone, Copy)]
+enum What {
+    Maps,
+    /// And the maps before them.
+    Positions,
+}
+
+/// Stores positions every `offset.flush.interval.ms` (MM2: `SourceTaskOffsetCommitter`), and offset maps every second.
 pub struct PositionStore {
     flow: Arc<Flow>,
     start: StartContext,
     flushing: bool,
+    /// The interval ended while something else was being stored.
+    positions_due: bool,
     /// The last flush failed, and that was said.
     failing: bool,
 }
@@ -212,19 +235,30 @@ impl PositionStore {
                 flow,
                 start,
                 flushing: false,
+                positions_due: false,
                 failing: false,
             }))
         })
     }
 
-    fn flush(&mut self, ctx: &mut Context<Self>) {
+    fn flush(&mut self, what: What, ctx: &mut Context<Self>) {
         if std::mem::replace(&mut self.flushing, true) {
-            return; // the last one still waits for a broker
+            // The last one still waits for a broker. Maps will be due again in a second.
+            self.positions_due |= matches!(what, What::Positions);
+            return;
         }
         let flow = self.flow.clone();
-        let flush = async move { flow.positions.flush(&flow).await };
-        let flushed = wrap_future::<_, Self>(flush).map(|result, this, _| {
+        let flush = async move {
+            match what {
+                What::Maps => flow.maps.flush(&flow).await,
+                What::Positions => flow.positions.flush(&flow).await,
+            }
+        };
+        let flushed = wrap_future::<_, Self>(flush).map(|result, this, ctx| {
             this.flushing = false;
+            if std::mem::take(&mut this.positions_due) {
+                this.flush(What::Positions, ctx);
+            }
             let failed = std::mem::replace(&mut this.failing, result.is_err());
             let flow = &this.flow.label;
             match result {
@@ -252,6 +286,7 @@ impl Actor for PositionStore {
             .config
             .offset_flush_interval
             .max(Duration::from_millis(10));
-        ctx.run_interval(interval, Self::flush);
+        ctx.run_interval(interval, |this, ctx| this.flush(What::Positions, ctx));
+        ctx.run_interval(MAP_FLUSH_INTERVAL, |this, ctx| this.flush(What::Maps, ctx));
     }
 }

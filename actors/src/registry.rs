@@ -253,6 +253,11 @@ impl PartitionStatus {
         self.acked.store(position.saturating_sub(1), Relaxed);
     }
 
+    /// The first upstream offset that is not acknowledged; 0 before the start.
+    pub fn next_to_acknowledge(&self) -> i64 {
+        known(&self.acked).map_or(0, |acked| acked.saturating_add(1))
+    }
+
     /// The next upstream offset to fetch, and the source's high watermark, after a fetch.
     pub fn fetched(&self, position: i64, high_watermark: i64) {
         self.position.store(position, Relaxed);

@@ -1,5 +1,6 @@
 //! Copies one partition: the actor that owns its position, its window and its state.
 
+mod claim;
 mod merge;
 mod prepare;
 mod source;
@@ -28,6 +29,7 @@ pub(crate) use source::{DROP_LABELS, REENCODE_LABELS};
 use crate::backoff::Backoff;
 use crate::flow::Flow;
 use crate::links;
+use crate::offset_maps::PartitionMap;
 use crate::registry::{PartitionState, PartitionStatus};
 use crate::source_link::SourceLink;
 use crate::supervisor::{ChildSpec, Placement, RunningChild, StartContext};
@@ -40,9 +42,12 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// First and longest wait before a broker is asked again.
 const RETRY_BASE: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(3);
-/// A broker may forget a producer id that rests (`producer.id.expiration.ms`, 1 day by default): after this rest
-/// the next batch goes alone (`engine::lane::raw::window`).
-const PROBE_AFTER_REST: Duration = Duration::from_secs(300);
+/// After this rest a lane is given up, and claimed again for the next batch: a broker may have forgotten its producer id by then
+/// (`producer.id.expiration.ms`, 1 day by default), or another process may have taken over.
+const REST_MAX: Duration = Duration::from_secs(300);
+/// A lane that never rests is claimed anew in this interval: its transactional id expires
+/// (`transactional.id.expiration.ms`, 7 days by default) though the lane writes.
+const CLAIM_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// An answer that is later than any request can be: the link is given up.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -140,6 +145,8 @@ pub struct Assignment {
     pub partition: i32,
     /// First upstream offset to copy; none: `auto.offset.reset` decides.
     pub resume_at: Option<i64>,
+    /// Where each record's copy is.
+    pub map: Arc<PartitionMap>,
 }
 
 /// Something that waits for its turn to be sent. The order is the source's.
@@ -201,8 +208,12 @@ pub struct Replicator {
     jobs_out: Vec<u64>,
     /// Batches in the backlog that no pool thread has yet.
     rewrites_waiting: usize,
-    /// None until a producer id is there.
+    /// The position is known.
+    prepared: bool,
+    /// None while the lane is not ours ([`claim`]).
     window: Option<Window>,
+    claiming: bool,
+    claimed_at: Instant,
     /// None while the leader is looked for.
     target: Option<(Leader, Addr<TargetLink>)>,
     sent_at: Instant,
@@ -263,7 +274,10 @@ impl Replicator {
             next_job: 0,
             jobs_out: Vec::new(),
             rewrites_waiting: 0,
+            prepared: false,
             window: None,
+            claiming: false,
+            claimed_at: Instant::now(),
             target: None,
             sent_at: Instant::now(),
             round_trip: LowestRoundTrip::new(std::time::Instant::now()),
@@ -282,13 +296,12 @@ impl Replicator {
             Ok(prepared) => {
                 this.told_rules = prepared.rules;
                 this.rules = prepared.rules;
-                this.window = Some(prepared.window);
+                this.prepared = true;
                 this.position = prepared.position;
                 this.status.start_at(prepared.position);
                 this.target_backoff.reset();
                 this.target_trouble = None;
                 this.show(); // it runs now, also if it never had trouble
-                this.find_target(None, ctx);
                 this.follow(None, ctx);
             }
             Err(prepare::PrepareError::Halt(reason)) => this.halt(&reason, ctx),
@@ -328,7 +341,7 @@ impl Replicator {
                 self.status
                     .set_state(PartitionState::Waiting, reason.clone());
             }
-            None if self.window.is_none() => {
+            None if !self.prepared => {
                 self.status.set_state(PartitionState::Starting, "starting")
             }
             None => self
@@ -383,10 +396,9 @@ impl Replicator {
                 ctx,
             );
         }
-        let Some(window) = self.window.as_mut() else {
-            return;
-        };
-        if window.in_flight()
+        self.rest();
+        if let Some(window) = self.window.as_mut()
+            && window.in_flight()
             && let Some((_, link)) = &self.target
         {
             let late = self.sent_at.elapsed() > ANSWER_DEADLINE;
@@ -397,8 +409,6 @@ impl Replicator {
                 let event = window.disconnected("the target link has ended");
                 self.digest(event, ctx);
             }
-        } else if window.is_empty() && self.sent_at.elapsed() > PROBE_AFTER_REST {
-            window.probe_first();
         }
         if self.flow.drain.fired() {
             self.drop_backlog();

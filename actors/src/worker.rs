@@ -2,7 +2,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -14,15 +14,18 @@ use engine::cluster::Cluster;
 use engine::lane::raw::credit::Budget;
 use engine::wire::{BufferPool, ConnectOptions};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use topology::{ClusterConfig, FlowConfig};
 use tracing::{info, warn};
 
 use crate::arbiters::DataArbiters;
-use crate::flow::Flow;
+use crate::flow::{CLAIMS_MAX, Flow};
 use crate::heartbeat::HeartbeatActor;
 use crate::herder::Herder;
 use crate::kill_switch::KillSwitch;
+use crate::lease::Lease;
+use crate::offset_maps::OffsetMaps;
 use crate::positions::Positions;
 use crate::reencode_pool::ReencodePool;
 use crate::registry::{ReasonLabels, Registry};
@@ -87,6 +90,10 @@ impl Worker {
                 waiting: AtomicUsize::new(0),
                 drain: kill_switch.child(),
                 positions: Positions::default(),
+                maps: OffsetMaps::default(),
+                lease: Lease::default(),
+                claims: Semaphore::new(CLAIMS_MAX),
+                unfenced_said: AtomicBool::new(false),
                 trouble: Mutex::default(),
             });
             let supervisor = Supervisor::new(

@@ -7,6 +7,7 @@
 mod admin;
 mod cache;
 mod configs;
+mod cursor;
 mod error;
 mod log;
 mod offsets;
@@ -14,8 +15,9 @@ mod offsets;
 pub use admin::{NewTopic, TopicListing};
 pub use cache::{BrokerAddress, Leader};
 pub use configs::{ConfigEntry, ConfigSource};
+pub use cursor::{LOG_READ_BYTES_MAX, LogCursor};
 pub use error::{ClusterError, ErrorCode, Refusal};
-pub use log::{LOG_READ_BYTES_MAX, StoredRecord};
+pub use log::StoredRecord;
 pub use offsets::OffsetAt;
 
 use std::sync::Arc;

@@ -6,18 +6,24 @@ mod checkpoint;
 mod connect;
 mod heartbeat;
 mod java_json;
+mod map;
 mod offset_sync;
 mod offset_table;
 mod partitioner;
 mod schema;
+mod tail;
 
 pub use checkpoint::Checkpoint;
 pub use connect::{ConnectError, SourceOffset, SourceOffsetKey, SourcePartition};
 pub use heartbeat::Heartbeat;
+pub use map::{
+    BLOCKS_MAX, MapError, MapStart, OffsetMap, Segment, SharedMap, Translation, UnknownReason,
+};
 pub use offset_sync::OffsetSync;
 pub use offset_table::{Applied, OffsetTable};
 pub use partitioner::{murmur2, partition_for_key};
 pub use schema::SchemaError;
+pub use tail::{Tail, TailError, TailMatch};
 
 /// Offset of a record on the source cluster of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

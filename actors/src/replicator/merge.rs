@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::Context;
-use engine::batch::{Codec, RawBatch, merge};
+use engine::batch::{Codec, OffsetRun, RawBatch, merge};
 use engine::lane::raw::merging::{MERGED_BYTES_MAX, is_part, is_worthwhile};
 use engine::lane::raw::window::Outgoing;
 use tokio::time::Instant;
@@ -162,7 +162,22 @@ fn joined(run: &[Outgoing], batch: RawBatch) -> Outgoing {
     Outgoing {
         batch,
         upstream_first: run.first().map_or(0, |first| first.upstream_first),
+        runs: joined_runs(run),
         upstream_last: run.last().map_or(0, |last| last.upstream_last),
         credit_bytes: run.iter().map(|outgoing| outgoing.credit_bytes).sum(),
     }
+}
+
+/// The upstream offsets of joined batches; empty if none is missing between them.
+fn joined_runs(run: &[Outgoing]) -> Vec<OffsetRun> {
+    let mut joined: Vec<OffsetRun> = Vec::new();
+    for next in run.iter().flat_map(Outgoing::upstream_runs) {
+        match joined.last_mut() {
+            Some(last) if last.upstream_first + i64::from(last.count) == next.upstream_first => {
+                last.count += next.count;
+            }
+            _ => joined.push(next),
+        }
+    }
+    if joined.len() == 1 { Vec::new() } else { joined }
 }

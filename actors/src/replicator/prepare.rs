@@ -1,11 +1,10 @@
-//! What a replicator needs before its first batch.
+//! What a replicator needs before it reads.
 
 use std::sync::Arc;
 
 use engine::batch::{TargetRules, TimestampType};
 use engine::cluster::{Cluster, ClusterError, ConfigEntry, ErrorCode, OffsetAt, Refusal};
 use engine::lane::raw::produce::ProduceVersions;
-use engine::lane::raw::window::Window;
 use topology::AutoOffsetReset;
 
 use super::Assignment;
@@ -14,7 +13,6 @@ use crate::flow::Flow;
 /// Everything that the brokers had to be asked for.
 pub(super) struct Prepared {
     pub rules: TargetRules,
-    pub window: Window,
     pub position: i64,
 }
 
@@ -32,7 +30,7 @@ impl From<ClusterError> for PrepareError {
     }
 }
 
-/// A producer id of the partition's own, what the target accepts, and the place to begin.
+/// What the target accepts, and the place to begin.
 pub(super) async fn prepare(flow: Arc<Flow>, at: Assignment) -> Result<Prepared, PrepareError> {
     flow.target
         .leader_or_refresh(&at.remote_topic, at.partition)
@@ -42,7 +40,6 @@ pub(super) async fn prepare(flow: Arc<Flow>, at: Assignment) -> Result<Prepared,
         Some(rules) => rules,
         None => load_rules(&flow, &at.remote_topic).await?,
     };
-    let (producer_id, epoch) = flow.target.new_producer_id().await?;
     let position = match at.resume_at {
         Some(position) => position,
         None => {
@@ -56,15 +53,7 @@ pub(super) async fn prepare(flow: Arc<Flow>, at: Assignment) -> Result<Prepared,
                 .await?
         }
     };
-    let log_end = flow
-        .target
-        .offset(&at.remote_topic, at.partition, OffsetAt::LogEnd)
-        .await?;
-    Ok(Prepared {
-        rules,
-        window: Window::new(producer_id, epoch, Some(log_end)),
-        position,
-    })
+    Ok(Prepared { rules, position })
 }
 
 fn no_position(flow: &Flow, at: &Assignment) -> String {

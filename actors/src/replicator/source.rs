@@ -174,7 +174,9 @@ impl Replicator {
             "the source's log was truncated (unclean election): the copy keeps records that the source lost"
         );
         let reason = format!("the source's log was truncated behind epoch {epoch}");
-        self.start_over_at(self.position.min(end_offset), &reason, ctx);
+        let position = self.position.min(end_offset);
+        self.at.map.moved_back(position);
+        self.start_over_at(position, &reason, ctx);
     }
 
     /// Finds a place to go on when the position is not in the log.
@@ -227,6 +229,7 @@ impl Replicator {
         let name = self.start.name.clone();
         match why {
             Reposition::Recreated => {
+                self.at.map.recreated(self.topic_id.unwrap_or_default());
                 return self.start_over_at(start, "the source topic was created again", ctx);
             }
             // Right by now: a leader change was under way. Not at once, the next answer may be the same.
@@ -266,6 +269,7 @@ impl Replicator {
                     }
                 };
                 let reason = "the position lies beyond the end of the source's log";
+                self.at.map.moved_back(position);
                 return self.start_over_at(position, reason, ctx);
             }
         }
@@ -312,6 +316,7 @@ impl Replicator {
         let waiting = match verdict {
             Verdict::Pass => Backlog::Ready(Outgoing {
                 upstream_first: header.base_offset(),
+                runs: Vec::new(),
                 upstream_last,
                 credit_bytes,
                 batch,

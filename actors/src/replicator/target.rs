@@ -12,10 +12,11 @@ use engine::wire::WireError;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Assignment, Backlog, JobDone, Replicator, load_rules};
+use super::{Assignment, Backlog, JobDone, Replicator, claim, load_rules};
 use crate::clock::now_ms;
 use crate::flow::Flow;
 use crate::links;
+use crate::offset_maps::PartitionMap;
 use crate::target_link::Produce;
 
 /// Batches of one partition that pool threads may have at once: enough to keep a window full.
@@ -29,12 +30,15 @@ impl Replicator {
         if self.start.kill_switch.fired() {
             return; // somebody else may write by now
         }
+        if self.window.is_none() {
+            return self.pump_unclaimed(ctx);
+        }
         self.renew_link();
         while let (Some(window), Some(front)) = (self.window.as_mut(), self.backlog.front()) {
             let sendable = match front {
                 Backlog::Rewrite { .. } | Backlog::Merging { .. } => false,
                 Backlog::Skip { .. } => true,
-                Backlog::Ready(_) => self.target.is_some() && window.has_room(),
+                Backlog::Ready(_) => self.target.is_some() && window.has_room() && !self.claim_is_old(),
             };
             if !sendable {
                 break;
@@ -52,7 +56,7 @@ impl Replicator {
                     credit_bytes,
                 }) => {
                     if !window.skip_to(upstream_last) {
-                        self.status.acknowledged(upstream_last, 0, 0, now_ms());
+                        self.skipped(upstream_last);
                     }
                     self.credit.give_back(credit_bytes);
                 }
@@ -142,6 +146,10 @@ impl Replicator {
                 self.find_target_later(reason, refresh, ctx);
             }
             Event::Refused { refusal, too_large } => self.refused(refusal, too_large, ctx),
+            Event::Fenced(refusal) if claim::is_overtaken(refusal.code) => self.halt(
+                &format!("another process copies this partition: the target answers {refusal}; stop one of both, then restart this one"),
+                ctx,
+            ),
             Event::Fenced(refusal) => self.fail(&format!("the target answers {refusal}"), ctx),
             Event::Lost => self.lost(ctx),
         }
@@ -155,6 +163,7 @@ impl Replicator {
             let outgoing = &acked.outgoing;
             let records = u64::try_from(outgoing.records()).unwrap_or(0);
             let bytes = u64::try_from(outgoing.batch.header.total_bytes()).unwrap_or(0);
+            note(&self.at.map, acked);
             self.status
                 .acknowledged(outgoing.upstream_last, records, bytes, now);
             self.credit.give_back(outgoing.credit_bytes);
@@ -425,6 +434,11 @@ impl Replicator {
         for reencoded in batches.into_iter().rev() {
             let outgoing = Outgoing {
                 upstream_first: reencoded.upstream_first,
+                runs: if reencoded.runs.len() > 1 {
+                    reencoded.runs
+                } else {
+                    Vec::new()
+                },
                 upstream_last: reencoded.upstream_next - 1,
                 // Comes back with the last one, which holds the fetched bytes no longer than the others.
                 credit_bytes: std::mem::take(&mut credit_bytes),
@@ -433,6 +447,20 @@ impl Replicator {
             self.backlog.insert(at, Backlog::Ready(outgoing));
         }
     }
+}
+
+/// Enters an acknowledged batch in the map. No lock and no allocation, unless there is a hole.
+fn note(map: &PartitionMap, acked: &Acked) {
+    let outgoing = &acked.outgoing;
+    let Some(base) = acked.downstream_base else {
+        return map.unknown_up_to(outgoing.upstream_last + 1);
+    };
+    let mut downstream = base;
+    for run in outgoing.upstream_runs() {
+        map.stored(run, downstream);
+        downstream += i64::from(run.count);
+    }
+    map.map.settle(outgoing.upstream_last + 1, downstream);
 }
 
 /// The target's last sequence of a producer id, or that it holds none of it at or behind `from`; none if that cannot be

@@ -1,26 +1,20 @@
 //! Small logs: reading and writing internal topics, a few records at a time.
 //!
-//! Not for data: this asks for one partition at a time and copies what it reads.
+//! Not for data: this asks for one partition at a time.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use batch::{Codec, DECOMPRESSED_BYTES_MAX, RawBatch, batches, decompress, next_sequence, records};
+use batch::{
+    Codec, DECOMPRESSED_BYTES_MAX, ProducerStamp, RawBatch, decompress, next_sequence, records, stamp,
+};
 use bytes::Bytes;
 
 use super::{Cluster, ClusterError, OffsetAt, REQUEST_TIMEOUT, Refusal};
-use crate::lane::raw::fetch::{self, FetchLimits, FetchSession, Slot, Wanted};
 use crate::lane::raw::produce::{self, Outcome, ProduceBatch, ProduceVersions};
 use crate::wire::WireError;
 
-/// Bytes asked for per request while reading an internal topic.
-pub const LOG_READ_BYTES_MAX: i32 = 1 << 20;
-/// How long a broker may wait while we read to the end of a log.
-const LOG_READ_WAIT_MS: i32 = 500;
 /// Bound on a request that writes to an internal topic, on the broker's side.
 const PRODUCE_TIMEOUT_MS: i32 = 15_000;
-/// Answers without progress before reading is given up: a log whose end cannot be reached.
-const EMPTY_ANSWERS_MAX: u32 = 20;
 
 /// A record of an internal topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +40,8 @@ impl Cluster {
     ) -> Result<(), ClusterError> {
         let start = self.offset(topic, partition, OffsetAt::Earliest).await?;
         let end = self.offset(topic, partition, OffsetAt::Latest).await?;
-        self.read_batches(topic, partition, start, end, |batch, from| {
-            self.read_batch(topic, partition, batch, from, &mut each)
+        self.read_batches(topic, partition, start, end, |batch| {
+            self.read_batch(topic, partition, batch, start, &mut each)
         })
         .await
     }
@@ -74,7 +68,7 @@ impl Cluster {
             ));
         }
         let mut last = None;
-        self.read_batches(topic, partition, from, end, |batch, _| {
+        self.read_batches(topic, partition, from, end, |batch| {
             let header = &batch.header;
             if header.producer_id() == producer_id && header.base_offset() >= from {
                 last = Some(next_sequence(
@@ -88,60 +82,17 @@ impl Cluster {
         Ok(last)
     }
 
-    /// Reads whole batches from `offset` up to `end`, calling `each` with the batch and the offset asked for.
     async fn read_batches(
         &self,
         topic: &str,
         partition: i32,
-        mut offset: i64,
+        offset: i64,
         end: i64,
-        mut each: impl FnMut(&RawBatch, i64) -> Result<(), ClusterError>,
+        mut each: impl FnMut(&RawBatch) -> Result<(), ClusterError>,
     ) -> Result<(), ClusterError> {
-        if offset >= end {
-            return Ok(());
-        }
-        let leader = self.leader_or_refresh(topic, partition).await?;
-        let connection = self.broker(leader.broker.id).await?;
-        let mut session = FetchSession::new(connection.versions())?;
-        let limits = FetchLimits {
-            wait_ms: LOG_READ_WAIT_MS,
-            bytes_max: LOG_READ_BYTES_MAX,
-            read_committed: false,
-        };
-        let name: Arc<str> = topic.into();
-        let mut empty_answers = 0;
-        while offset < end {
-            let wanted = Wanted {
-                topic: name.clone(),
-                topic_id: leader.topic_id,
-                partition,
-                offset,
-                leader_epoch: leader.epoch,
-                last_fetched_epoch: -1,
-                bytes_max: LOG_READ_BYTES_MAX,
-            };
-            let frame = session.request(&[(Slot(0), wanted)], limits, connection.client_id())?;
-            let bytes = connection.send(frame, REQUEST_TIMEOUT).await?.await?;
-            let answer = session
-                .answer(bytes)
-                .map_err(|reason| connection.malformed(fetch::API, reason))?;
-            let before = offset;
-            for fetched in answer.partitions {
-                self.accept(fetch::API, topic, partition, fetched.error.0)?;
-                for found in batches(&fetched.records) {
-                    let found = found.map_err(|e| self.unreadable(topic, partition, &e))?;
-                    offset = offset.max(found.header.next_offset());
-                    each(&found, before)?;
-                }
-            }
-            empty_answers = if offset == before {
-                empty_answers + 1
-            } else {
-                0
-            };
-            if empty_answers > EMPTY_ANSWERS_MAX {
-                return Err(self.unreadable(topic, partition, &"its end cannot be reached"));
-            }
+        let mut cursor = self.cursor(topic, partition, offset, end, false);
+        while let Some(found) = cursor.next().await? {
+            found.iter().try_for_each(&mut each)?;
         }
         Ok(())
     }
@@ -181,7 +132,7 @@ impl Cluster {
         Ok(())
     }
 
-    fn unreadable(
+    pub(crate) fn unreadable(
         &self,
         topic: &str,
         partition: i32,
@@ -194,8 +145,7 @@ impl Cluster {
         }
     }
 
-    /// Appends one batch to a partition (acks from all in-sync replicas, not idempotent). `batch` is as built:
-    /// without producer id.
+    /// Appends one batch to a partition, acknowledged by all in-sync replicas, as the producer `owner`.
     ///
     /// # Errors
     /// [`ClusterError`]; the batch may nevertheless be in the log.
@@ -204,6 +154,7 @@ impl Cluster {
         topic: &str,
         partition: i32,
         batch: RawBatch,
+        owner: ProducerStamp,
     ) -> Result<(), ClusterError> {
         let leader = self.leader_or_refresh(topic, partition).await?;
         let connection = self.broker(leader.broker.id).await?;
@@ -212,7 +163,7 @@ impl Cluster {
             topic: topic.into(),
             topic_id: leader.topic_id,
             partition,
-            header: batch.header,
+            header: stamp(&batch.header, owner),
             body: batch.body,
         };
         let (frame, version) = produce::encode(

@@ -33,6 +33,8 @@ pub enum OffsetAt {
     Latest,
     /// Behind the last record of the leader's log, replicated or not.
     LogEnd,
+    /// Behind the last record that no open transaction holds back.
+    LastStable,
 }
 
 impl Cluster {
@@ -52,7 +54,7 @@ impl Cluster {
             .with_current_leader_epoch(NO_EPOCH)
             .with_timestamp(match at {
                 OffsetAt::Earliest => -2,
-                OffsetAt::Latest | OffsetAt::LogEnd => -1,
+                OffsetAt::Latest | OffsetAt::LogEnd | OffsetAt::LastStable => -1,
             });
         let topics = ListOffsetsTopic::default()
             .with_name(topic_name(topic))
@@ -64,6 +66,7 @@ impl Cluster {
         };
         let request = ListOffsetsRequest::default()
             .with_replica_id(replica_id)
+            .with_isolation_level(i8::from(at == OffsetAt::LastStable))
             .with_topics(vec![topics]);
         let answer = self
             .ask_leader(topic, partition, API, &request, LIST_OFFSETS_VERSION_MAX)

@@ -27,7 +27,7 @@
 
 use std::collections::VecDeque;
 
-use batch::{BatchHeader, ProducerStamp, RawBatch, next_sequence, stamp};
+use batch::{BatchHeader, OffsetRun, ProducerStamp, RawBatch, next_sequence, stamp};
 use bytes::Bytes;
 
 use super::produce::Outcome;
@@ -43,6 +43,9 @@ pub struct Outgoing {
     pub batch: RawBatch,
     /// Upstream offset of its first record.
     pub upstream_first: i64,
+    /// The upstream offsets of its records, where they are not consecutive: one run per hole and one more. Empty for
+    /// records that follow each other from `upstream_first` on.
+    pub runs: Vec<OffsetRun>,
     /// Upstream offset behind which replication goes on once it is stored. Grows when something is dropped behind it.
     pub upstream_last: i64,
     /// Bytes of credit that come back with it.
@@ -53,6 +56,16 @@ impl Outgoing {
     /// Number of records.
     pub fn records(&self) -> i32 {
         self.batch.header.count()
+    }
+
+    /// The upstream offsets of its records, in order; their counts add up to [`Self::records`].
+    pub fn upstream_runs(&self) -> impl Iterator<Item = OffsetRun> + '_ {
+        let dense = OffsetRun {
+            upstream_first: self.upstream_first,
+            count: self.records(),
+        };
+        let dense = self.runs.is_empty().then_some(dense);
+        dense.into_iter().chain(self.runs.iter().copied())
     }
 }
 

@@ -14,6 +14,7 @@ fn outgoing(first: i64, records: i64) -> Outgoing {
     }
     let batch = builder.build().unwrap();
     Outgoing {
+        runs: Vec::new(),
         batch,
         upstream_first: first,
         upstream_last: first + records - 1,

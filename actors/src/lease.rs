@@ -1,0 +1,173 @@
+//! Who may store positions and maps of a flow: one process at a time.
+//!
+//! A process that slept (a paused machine, a stopped container) and wakes when another one has taken its work must
+//! not write what it knew then. The flow's lease is a transactional id whose epoch each start raises, with a marker in every
+//! partition of the two topics that hold the flow's state (`docs/spec/real-kafka.md` 1): writes of an earlier start are
+//! refused by the broker. Lanes look at it before they are taken over, so that a process that has lost it takes none.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use engine::batch::{ProducerStamp, RawBatch, next_sequence};
+use engine::cluster::{Cluster, ClusterError, FenceError, Fenced};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tracing::warn;
+
+/// For how long an answer to "is it still ours" counts: lanes that are taken over together ask once.
+const CHECK_AGE_MAX: Duration = Duration::from_millis(500);
+
+/// Why something of the flow's state was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// Another process copies this flow now.
+    #[error("another process has taken over the flow: stop one of both, then restart this one")]
+    Lost,
+    /// Not done, or not known to be done: try again.
+    #[error(transparent)]
+    Failed(#[from] ClusterError),
+}
+
+/// The lease of one flow on its target.
+#[derive(Debug, Default)]
+pub struct Lease {
+    lost: AtomicBool,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// The transactional id, and the producer that writes; none where the target does not allow or offer such.
+    owner: Option<(String, Fenced)>,
+    /// The next sequence of each partition.
+    sequences: HashMap<(String, i32), i32>,
+    /// An answer is missing: sequences are begun anew.
+    in_doubt: bool,
+    checked: Option<Instant>,
+}
+
+impl Lease {
+    /// Another process has the flow. There is no way back but a restart.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// Takes the lease: whoever wrote to `partitions` of the flow's state before cannot any more.
+    ///
+    /// # Errors
+    /// [`LeaseError`]. A target that does not permit or offer transactional ids is no error: then nobody is fenced, and that is said.
+    pub async fn take(
+        &self,
+        target: &Cluster,
+        transactional_id: &str,
+        partitions: &[(String, i32)],
+    ) -> Result<(), LeaseError> {
+        let mut held = self.held.lock().await;
+        match target.fence(transactional_id, partitions).await {
+            Ok(fenced) => {
+                *held = Held {
+                    owner: Some((transactional_id.to_owned(), fenced)),
+                    checked: Some(Instant::now()),
+                    ..Held::default()
+                };
+                Ok(())
+            }
+            Err(error @ (FenceError::NotPermitted(_) | FenceError::NotOffered)) => {
+                warn!(
+                    target_cluster = target.alias(), transactional_id, %error,
+                    "a second process of this flow would not be noticed: run only one"
+                );
+                *held = Held::default();
+                Ok(())
+            }
+            Err(FenceError::Overtaken(_)) => Err(self.lose()),
+            Err(FenceError::Failed(error)) => Err(error.into()),
+        }
+    }
+
+    /// Whether the flow is ours still, asked of the target unless that was done just now.
+    ///
+    /// # Errors
+    /// [`LeaseError::Lost`] if it is not.
+    pub async fn check(&self, target: &Cluster) -> Result<(), LeaseError> {
+        if self.is_lost() {
+            return Err(LeaseError::Lost);
+        }
+        let mut held = self.held.lock().await;
+        let Some((id, owner)) = &held.owner else {
+            return Ok(());
+        };
+        if held.checked.is_some_and(|at| at.elapsed() < CHECK_AGE_MAX) {
+            return Ok(());
+        }
+        match target.still_owns(id, *owner).await {
+            Ok(()) => {
+                held.checked = Some(Instant::now());
+                Ok(())
+            }
+            Err(FenceError::Overtaken(_)) => Err(self.lose()),
+            Err(FenceError::Failed(error)) => Err(error.into()),
+            // It was permitted when the lease was taken: somebody changes permissions just now.
+            Err(FenceError::NotPermitted(_) | FenceError::NotOffered) => Ok(()),
+        }
+    }
+
+    /// Appends to a partition of the flow's state, if the flow is ours.
+    ///
+    /// # Errors
+    /// [`LeaseError`]; the batch may be in the log unless the lease is lost.
+    pub async fn append(
+        &self,
+        target: &Cluster,
+        topic: &str,
+        partition: i32,
+        batch: RawBatch,
+    ) -> Result<(), LeaseError> {
+        if self.is_lost() {
+            return Err(LeaseError::Lost);
+        }
+        let mut guard = self.held.lock().await;
+        let held = &mut *guard;
+        let Some((id, owner)) = &mut held.owner else {
+            target.append(topic, partition, batch, ProducerStamp::NONE).await?;
+            return Ok(());
+        };
+        if held.in_doubt {
+            *owner = match target.refresh_fence(id, owner.producer_id, owner.epoch).await {
+                Ok(fenced) => fenced,
+                Err(FenceError::Failed(error)) => return Err(error.into()),
+                Err(_) => return Err(self.lose()),
+            };
+            held.sequences.clear();
+            held.in_doubt = false;
+        }
+        let sequence = held.sequences.entry((topic.to_owned(), partition)).or_insert(0);
+        let stamp = ProducerStamp {
+            producer_id: owner.producer_id,
+            producer_epoch: owner.epoch,
+            base_sequence: *sequence,
+            transactional: false,
+        };
+        let records = batch.header.count();
+        match target.append(topic, partition, batch, stamp).await {
+            Ok(()) => {
+                *sequence = next_sequence(*sequence, records);
+                Ok(())
+            }
+            Err(error) => {
+                held.in_doubt = true;
+                Err(match FenceError::from(error) {
+                    FenceError::Overtaken(_) => self.lose(),
+                    FenceError::Failed(error) => LeaseError::Failed(error),
+                    FenceError::NotPermitted(_) | FenceError::NotOffered => self.lose(),
+                })
+            }
+        }
+    }
+
+    fn lose(&self) -> LeaseError {
+        self.lost.store(true, Ordering::Release);
+        LeaseError::Lost
+    }
+}
