@@ -248,13 +248,12 @@ impl Herder {
 }
 
 /// One look at both clusters, with what is missing on the target created.
-async fn look(flow: Arc<Flow>, stored: Option<Arc<OffsetTable>>) -> Result<Round, ClusterError> {
+async fn look(flow: Arc<Flow>, stored: Option<Arc<OffsetTable>>) -> Result<Round, String> {
     let stored = match stored {
         Some(stored) => stored,
         None => match flow.positions.load(&flow).await {
             Ok(stored) => Arc::new(stored),
-            Err(LeaseError::Failed(error)) => return Err(error.into()),
-            Err(LeaseError::Lost) => return Err(LookError::Lost),
+            Err(error) => return Err(error.to_string()),
         },
     };
     let mut listed = flow.source.topics().await?;

@@ -61,10 +61,10 @@ impl Lease {
         &self,
         target: &Cluster,
         transactional_id: &str,
-        partitions: &[(String, i32)],
+        partitions: &[(&str, i32)],
     ) -> Result<(), LeaseError> {
         let mut held = self.held.lock().await;
-        match target.fence(transactional_id, partitions).await {
+        match target.fence_all(transactional_id, partitions).await {
             Ok(fenced) => {
                 *held = Held {
                     owner: Some((transactional_id.to_owned(), fenced)),

@@ -50,8 +50,9 @@ impl Positions {
         let topic = config.offset_storage_topic.as_str();
         let partitions = self.find_or_create(flow, topic).await?;
         flow.maps.create_topic(flow).await?;
-        let mut state: Vec<_> = (0..partitions).map(|at| (topic.to_owned(), at)).collect();
-        state.push((config.offset_map_topic(), 0));
+        let maps = flow.maps.topic(flow);
+        let mut state: Vec<_> = (0..partitions).map(|at| (topic, at)).collect();
+        state.push((&maps, 0));
         // From here on nobody else changes what is read now.
         let id = format!("crosscurrent-{}", config.id.source.as_str());
         flow.lease.take(&flow.target, &id, &state).await?;

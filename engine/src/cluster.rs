@@ -7,8 +7,10 @@
 mod admin;
 mod cache;
 mod configs;
+mod coordinators;
 mod cursor;
 mod error;
+mod fencing;
 mod log;
 mod offsets;
 
@@ -17,6 +19,7 @@ pub use cache::{BrokerAddress, Leader};
 pub use configs::{ConfigEntry, ConfigSource};
 pub use cursor::{LOG_READ_BYTES_MAX, LogCursor};
 pub use error::{ClusterError, ErrorCode, Refusal};
+pub use fencing::{FENCE_PATIENCE, FenceError, Fenced};
 pub use log::StoredRecord;
 pub use offsets::OffsetAt;
 
@@ -50,11 +53,14 @@ pub struct Cluster {
     /// outlives every data thread.
     runtime: Handle,
     controls: DashMap<i32, Connection>,
+    /// Held while a control connection is made, so that a thousand lanes that need one broker dial it once.
+    dialling: DashMap<i32, Arc<Mutex<()>>>,
     bootstrap_connection: Mutex<Option<Connection>>,
     next_bootstrap: AtomicUsize,
     brokers: DashMap<i32, BrokerAddress>,
     controller: AtomicI32,
     topics: DashMap<Arc<str>, cache::TopicLeaders>,
+    coordinators: coordinators::Coordinators,
     /// Topics that [`Cluster::refresh`] asks for.
     tracked: DashSet<Arc<str>>,
     /// When the last refresh began; held while one is under way, so that a thousand partitions
@@ -76,11 +82,13 @@ impl Cluster {
             options,
             runtime,
             controls: DashMap::new(),
+            dialling: DashMap::new(),
             bootstrap_connection: Mutex::default(),
             next_bootstrap: AtomicUsize::new(0),
             brokers: DashMap::new(),
             controller: AtomicI32::new(NO_BROKER),
             topics: DashMap::new(),
+            coordinators: coordinators::Coordinators::default(),
             tracked: DashSet::new(),
             refreshed: Mutex::default(),
         })
@@ -156,12 +164,13 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError::UnknownBroker`] when no Metadata answer named it, or why connecting failed.
     pub async fn broker(&self, id: i32) -> Result<Connection, ClusterError> {
-        if let Some(open) = self
-            .controls
-            .get(&id)
-            .filter(|connection| !connection.is_closed())
-        {
-            return Ok(open.clone());
+        if let Some(open) = self.open_control(id) {
+            return Ok(open);
+        }
+        let gate = self.dialling.entry(id).or_default().clone();
+        let _dialling = gate.lock().await;
+        if let Some(open) = self.open_control(id) {
+            return Ok(open);
         }
         let address = self
             .address(id)
@@ -172,6 +181,11 @@ impl Cluster {
         let connection = self.connect(address.host.to_string(), address.port).await?;
         self.controls.insert(id, connection.clone());
         Ok(connection)
+    }
+
+    fn open_control(&self, id: i32) -> Option<Connection> {
+        let known = self.controls.get(&id)?;
+        (!known.is_closed()).then(|| known.clone())
     }
 
     async fn connect(&self, host: String, port: u16) -> Result<Connection, WireError> {

@@ -66,7 +66,8 @@ pub(super) async fn claim(
             tell(&at, &tail, (downstream, end));
             for segment in &tail.segments {
                 // What does not grow was compared already, by an earlier attempt of this claim.
-                _ = map.map.acknowledged(*segment);
+                let (upstream, downstream) = (segment.upstream.0, segment.downstream.0);
+                _ = map.map.acknowledged(upstream, downstream, segment.length);
             }
             if tail.foreign_records > 0 {
                 map.map.mark_unknown();
@@ -173,9 +174,8 @@ struct Producer {
 
 async fn fence(flow: &Flow, at: &Assignment) -> Result<Producer, PrepareError> {
     let id = transactional_id(flow, at);
-    let lane = [(at.remote_topic.to_string(), at.partition)];
     let known = at.map.producer();
-    match flow.target.fence(&id, &lane).await {
+    match flow.target.fence(&id, &at.remote_topic, at.partition).await {
         Ok(owner) if known.is_none_or(|(known, _)| known == owner.producer_id) => Ok(Producer {
             id: owner.producer_id,
             epoch: owner.epoch,

@@ -28,12 +28,26 @@ impl ErrorCode {
     pub const REQUEST_TIMED_OUT: Self = Self(7);
     /// A batch is larger than the topic's `max.message.bytes`.
     pub const MESSAGE_TOO_LARGE: Self = Self(10);
+    /// The coordinator is reading its log; ask again.
+    pub const COORDINATOR_LOAD_IN_PROGRESS: Self = Self(14);
+    /// There is no coordinator now; look it up again.
+    pub const COORDINATOR_NOT_AVAILABLE: Self = Self(15);
+    /// The broker asked does not coordinate; look the coordinator up again.
+    pub const NOT_COORDINATOR: Self = Self(16);
     /// A batch is larger than a segment.
     pub const RECORD_LIST_TOO_LARGE: Self = Self(18);
+    /// The group has members, and we are none of them.
+    pub const UNKNOWN_MEMBER_ID: Self = Self(25);
     /// READ, WRITE or DESCRIBE on the topic is missing.
     pub const TOPIC_AUTHORIZATION_FAILED: Self = Self(29);
+    /// READ or DESCRIBE on the group is missing.
+    pub const GROUP_AUTHORIZATION_FAILED: Self = Self(30);
+    /// A permission on the cluster is missing.
+    pub const CLUSTER_AUTHORIZATION_FAILED: Self = Self(31);
     /// A timestamp is outside what the topic allows.
     pub const INVALID_TIMESTAMP: Self = Self(32);
+    /// The broker does not offer the request, or not what it asks for.
+    pub const UNSUPPORTED_VERSION: Self = Self(35);
     /// The topic is there already.
     pub const TOPIC_ALREADY_EXISTS: Self = Self(36);
     /// The topic has as many partitions already.
@@ -44,8 +58,16 @@ impl ErrorCode {
     pub const DUPLICATE_SEQUENCE_NUMBER: Self = Self(46);
     /// A newer owner of the producer id has written.
     pub const INVALID_PRODUCER_EPOCH: Self = Self(47);
+    /// The coordinator knows the transactional id under another producer id, or not at all.
+    pub const INVALID_PRODUCER_ID_MAPPING: Self = Self(49);
+    /// The transactional id is busy: with the markers of its last transaction, or with another owner's request.
+    pub const CONCURRENT_TRANSACTIONS: Self = Self(51);
+    /// WRITE or DESCRIBE on the transactional id is missing.
+    pub const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: Self = Self(53);
     /// The broker knows nothing of the producer id any more.
     pub const UNKNOWN_PRODUCER_ID: Self = Self(59);
+    /// No such group, or one of another kind than the request is about.
+    pub const GROUP_ID_NOT_FOUND: Self = Self(69);
     /// A Fetch session is gone.
     pub const FETCH_SESSION_ID_NOT_FOUND: Self = Self(70);
     /// A Fetch session's epoch is wrong.
@@ -56,6 +78,8 @@ impl ErrorCode {
     pub const UNKNOWN_LEADER_EPOCH: Self = Self(75);
     /// A batch breaks a rule of the log.
     pub const INVALID_RECORD: Self = Self(87);
+    /// A newer owner of the transactional id has shown up.
+    pub const PRODUCER_FENCED: Self = Self(90);
     /// The topic was deleted, or re-created under another id.
     pub const UNKNOWN_TOPIC_ID: Self = Self(100);
     /// The topic was re-created under another id.

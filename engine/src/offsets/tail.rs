@@ -12,7 +12,7 @@ use batch::{
     records,
 };
 
-use super::Segment;
+use super::{DownstreamOffset, Segment, UpstreamOffset};
 
 /// Why a batch's records cannot be compared.
 #[derive(Debug, thiserror::Error)]
@@ -165,9 +165,17 @@ impl TailMatch {
 impl Tail {
     fn matched(&mut self, upstream: i64, downstream: i64) {
         self.upstream_end = upstream + 1;
-        match self.segments.last_mut() {
-            Some(last) if last.is_continued_by(upstream, downstream) => last.length += 1,
-            _ => self.segments.push(Segment::new(upstream, downstream, 1)),
+        let continues = |last: &&mut Segment| {
+            let place = |offset: i64| offset.checked_add_unsigned(last.length);
+            place(last.upstream.0) == Some(upstream) && place(last.downstream.0) == Some(downstream)
+        };
+        match self.segments.last_mut().filter(continues) {
+            Some(last) => last.length += 1,
+            None => self.segments.push(Segment {
+                upstream: UpstreamOffset(upstream),
+                downstream: DownstreamOffset(downstream),
+                length: 1,
+            }),
         }
     }
 }
