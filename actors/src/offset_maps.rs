@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use engine::batch::{BatchBuilder, Codec};
+use engine::batch::{BatchBuilder, Codec, OffsetRun};
 use engine::cluster::ClusterError;
-use engine::offsets::{MapHead, MapStart, MapTable, SharedMap};
+use engine::offsets::{MapHead, MapStart, MapTable, OffsetMap, SharedMap};
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -25,6 +25,7 @@ pub const MAP_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes per stored batch, well below Kafka's default limit of 1 MiB.
 const BATCH_BYTES_MAX: usize = 512 << 10;
 const PARTITION: i32 = 0;
+const PARTITIONS: i32 = 1;
 
 /// The map of one partition with what else a lane has to find again.
 #[derive(Debug)]
@@ -71,9 +72,9 @@ pub struct Opened {
 }
 
 impl PartitionMap {
-    fn new(topic_id: Uuid, map: SharedMap) -> Self {
+    fn new(topic_id: Uuid, map: OffsetMap) -> Self {
         Self {
-            map,
+            map: SharedMap::new(map),
             lane: Mutex::new(Lane {
                 topic_id,
                 ..Lane::default()
@@ -101,7 +102,7 @@ impl PartitionMap {
         self.lane().anchored.then(|| self.map.ends())
     }
 
-    /// A lane was taken over. With [`Self::anchor`] it has to be stored before its first batch.
+    /// A lane was taken over. Without an [`anchor`](Self::anchor) until now, it has to be stored before its first batch.
     pub fn taken_over(&self, producer: (i64, i16)) {
         self.change(|lane| {
             lane.producer = Some(producer);
@@ -111,36 +112,61 @@ impl PartitionMap {
 
     /// The source topic was deleted and created again: nothing of the old one's offsets holds any more.
     pub fn recreated(&self, topic_id: Uuid) {
-        self.map.reset(MapStart::Complete);
+        self.map.replace(OffsetMap::new(MapStart::Complete));
         self.change(|lane| {
             lane.topic_id = topic_id;
             lane.anchored = false;
         });
     }
 
-    /// The source lost what is at and above `upstream`, or an operator had the position moved back there.
+    /// The source lost what is at and above `upstream`, or is to be copied again from there on.
     pub fn moved_back(&self, upstream: i64) {
         self.map.truncate_upstream(upstream);
         self.change(|_| {});
     }
 
-    /// A position is about to be written to Connect's offsets topic.
-    fn storing(&self, position: i64) {
-        self.change(|lane| {
-            lane.stored = lane.storing.or(lane.stored);
-            lane.storing = Some(position);
-        });
+    /// The target stored these source records from `downstream` on.
+    pub fn stored(&self, run: OffsetRun, downstream: i64) {
+        let length = u64::from(run.count.unsigned_abs());
+        if let Err(error) = (self.map).acknowledged(run.upstream_first, downstream, length) {
+            // Cannot be by the window's rules; what is not entered is answered for as not known.
+            warn!(%error, "an acknowledged run is not entered in the offset map");
+            self.map.mark_unknown();
+        }
+    }
+
+    /// Records were stored, and no answer told where: everything below `upstream_end` is copied.
+    pub fn unknown_up_to(&self, upstream_end: i64) {
+        let (_, downstream) = self.map.ends();
+        self.map.mark_unknown();
+        self.map.settle(upstream_end, downstream);
     }
 }
 
 impl OffsetMaps {
+    /// The topic that holds the maps of a flow.
+    pub fn topic(&self, flow: &Flow) -> String {
+        format!("mm2-offset-map.{}.internal", flow.config.id.source.as_str())
+    }
+
+    /// Creates the topic unless it is there.
+    ///
+    /// # Errors
+    /// [`ClusterError`] when the target refuses.
+    pub async fn create_topic(&self, flow: &Flow) -> Result<(), ClusterError> {
+        let factor = flow.config.offset_storage_replication_factor;
+        flow.target
+            .create_compacted_topic(&self.topic(flow), PARTITIONS, factor)
+            .await
+    }
+
     /// Reads what is stored, to the end.
     ///
     /// # Errors
     /// [`ClusterError`] when it cannot be read whole.
     pub async fn load(&self, flow: &Flow) -> Result<(), ClusterError> {
-        let topic = flow.config.offset_map_topic();
-        let began = std::time::Instant::now();
+        let topic = self.topic(flow);
+        let began = Instant::now();
         let mut table = MapTable::new();
         let mut records = 0u64;
         flow.target
@@ -167,10 +193,14 @@ impl OffsetMaps {
         topic_id: Uuid,
         position: Option<i64>,
     ) -> Opened {
+        let at = Place {
+            flow: &flow.label,
+            topic,
+            partition,
+        };
         let key = (Arc::from(topic), partition);
         if let Some(open) = self.open.get(&key) {
-            let (map, resume_at) = (open.clone(), Some(open.map.ends().0));
-            return Opened { map, resume_at };
+            return again(&at, open.clone(), topic_id, position);
         }
         let stored = self
             .loaded
@@ -178,38 +208,36 @@ impl OffsetMaps {
             .unwrap_or_else(PoisonError::into_inner)
             .take(topic, partition);
         let opened = match stored {
-            Some((head, map)) => found(flow, (topic, partition), topic_id, position, &head, map),
+            Some((head, map)) => found(&at, topic_id, position, &head, map),
             None => fresh(topic_id, position),
         };
         self.open.insert(key, opened.map.clone());
         opened
     }
 
-    /// The map of a partition that is being copied.
+    /// The map of a partition that is or was being copied by this process.
     pub fn get(&self, topic: &str, partition: i32) -> Option<Arc<PartitionMap>> {
         self.open
             .get(&(Arc::from(topic), partition))
             .map(|map| map.clone())
     }
 
-    /// Forgets a partition that the source has no more. What is stored stays.
-    pub fn close(&self, topic: &str, partition: i32) {
-        self.open.remove(&(Arc::from(topic), partition));
-    }
-
-    /// Notes that these positions are about to be stored, and stores the maps first. A partition's position
-    /// is the offset of the last record that was copied.
+    /// Notes that these positions are about to be stored, and stores the maps first: (topic, partition, offset of the last
+    /// record that was copied).
     ///
     /// # Errors
     /// As [`Self::flush`].
-    pub async fn before_positions<'a>(
+    pub(crate) async fn before_positions<'a>(
         &self,
         flow: &Flow,
         positions: impl Iterator<Item = (&'a str, i32, i64)>,
     ) -> Result<(), LeaseError> {
         for (topic, partition, position) in positions {
             if let Some(open) = self.get(topic, partition) {
-                open.storing(position);
+                open.change(|lane| {
+                    lane.stored = lane.storing.or(lane.stored);
+                    lane.storing = Some(position);
+                });
             }
         }
         self.flush(flow).await.map(drop)
@@ -220,51 +248,117 @@ impl OffsetMaps {
     /// # Errors
     /// [`LeaseError`]; what was not stored is tried again at the next call.
     pub async fn flush(&self, flow: &Flow) -> Result<usize, LeaseError> {
-        let topic = flow.config.offset_map_topic();
         let mut flushed = self.flushed.lock().await;
+        let mut writer = Writer::new(flow, self.topic(flow));
         let open: Vec<_> = self
             .open
             .iter()
             .map(|entry| (entry.key().clone(), entry.value().clone()))
             .collect();
-        let mut count = 0;
-        let mut builder = BatchBuilder::new(Codec::None);
-        let mut waiting = Vec::new();
         for (key, partition) in open {
             let changes = partition.changes.load(Ordering::Acquire);
             let lane = partition.lane();
-            if !lane.anchored {
-                continue; // nothing was ever written to it
-            }
             let (upstream, downstream) = partition.map.ends();
             let state = (changes, upstream, downstream);
-            if flushed.get(&key) == Some(&state) {
-                continue;
-            }
-            let head = MapHead {
-                topic_id: lane.topic_id,
-                producer: lane.producer,
-                stored: lane.stored,
-                storing: lane.storing,
-                ..MapHead::default()
-            };
-            let changed = partition.map.changed_records(&key.0, key.1, head);
-            let mut fits = true;
-            for record in &changed.records {
-                fits &= builder
-                    .push(now_ms(), Some(&record.key), record.value.as_deref(), &[])
-                    .is_ok();
-            }
-            waiting.push((key, state, partition, changed));
-            count += 1;
-            if builder.plain_bytes() >= BATCH_BYTES_MAX || !fits {
-                let full = std::mem::replace(&mut builder, BatchBuilder::new(Codec::None));
-                write(flow, &topic, full, &mut waiting, &mut flushed).await?;
+            // Without an anchor nothing was ever written to the lane.
+            if lane.anchored && flushed.get(&key) != Some(&state) {
+                writer.put(key, state, &partition, &lane, &mut flushed).await?;
             }
         }
-        if builder.count() > 0 {
-            write(flow, &topic, builder, &mut waiting, &mut flushed).await?;
-        }
-        Ok(count)
+        writer.finish(&mut flushed).await
+    }
+}
+
+/// A partition, for log lines.
+struct Place<'a> {
+    flow: &'a str,
+    topic: &'a str,
+    partition: i32,
+}
+
+/// A lane that this process had before.
+fn again(at: &Place<'_>, map: Arc<PartitionMap>, topic_id: Uuid, position: Option<i64>) -> Opened {
+    let lane = map.lane();
+    let resume_at = if is_another(lane.topic_id, topic_id) {
+        at.tell_recreated();
+        map.recreated(topic_id);
+        Some(0)
+    } else if lane.anchored {
+        Some(map.map.ends().0)
+    } else {
+        position
+    };
+    Opened { map, resume_at }
+}
+
+/// A lane that a process before us had.
+fn found(
+    at: &Place<'_>,
+    topic_id: Uuid,
+    position: Option<i64>,
+    head: &MapHead,
+    map: OffsetMap,
+) -> Opened {
+    if is_another(head.topic_id, topic_id) {
+        at.tell_recreated();
+        let map = Arc::new(PartitionMap::new(topic_id, OffsetMap::new(MapStart::Complete)));
+        return Opened {
+            map,
+            resume_at: Some(0),
+        };
+    }
+    let last = position.map(|next| next - 1);
+    let map = PartitionMap::new(topic_id, map);
+    map.change(|lane| {
+        lane.producer = head.producer;
+        lane.anchored = true;
+        lane.stored = head.stored;
+        lane.storing = head.storing;
+    });
+    let (end, _) = map.map.ends();
+    let resume_at = if last == head.stored || last == head.storing {
+        Some(end)
+    } else {
+        let (flow, topic, partition) = (at.flow, at.topic, at.partition);
+        warn!(flow, topic, partition, position, ours = end, "the stored position was moved by somebody else: going on there");
+        map.change(|lane| lane.anchored = false);
+        let next = position.unwrap_or(0);
+        map.map.truncate_upstream(next);
+        map.map.mark_unknown();
+        position
+    };
+    Opened {
+        map: Arc::new(map),
+        resume_at,
+    }
+}
+
+/// A lane that nobody had before, or that MM2 had.
+fn fresh(topic_id: Uuid, position: Option<i64>) -> Opened {
+    let start = match position {
+        // Whose copies of what lies below are where is not known.
+        Some(upstream) => MapStart::From {
+            upstream,
+            downstream: 0,
+        },
+        None => MapStart::Complete,
+    };
+    Opened {
+        map: Arc::new(PartitionMap::new(topic_id, OffsetMap::new(start))),
+        resume_at: position,
+    }
+}
+
+/// Clusters before 2.8 do not tell ids.
+fn is_another(known: Uuid, now: Uuid) -> bool {
+    known != now && !known.is_nil() && !now.is_nil()
+}
+
+impl Place<'_> {
+    fn tell_recreated(&self) {
+        warn!(
+            flow = self.flow, topic = self.topic, partition = self.partition,
+            "the source topic was deleted and created again: copying the new one from its start"
+        );
     }
 }
