@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context};
-use engine::cluster::{ClusterError, TopicListing};
+use engine::cluster::TopicListing;
 use engine::offsets::{OffsetTable, SourcePartition};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use crate::backoff::Backoff;
 use crate::flow::Flow;
+use crate::lease::LeaseError;
 use crate::positions::PositionStore;
 use crate::registry::{PartitionKey, PartitionState};
 use crate::replicator::{Assignment, Replicator, load_all_rules};
@@ -248,13 +249,10 @@ impl Herder {
 }
 
 /// One look at both clusters, with what is missing on the target created.
-async fn look(flow: Arc<Flow>, stored: Option<Arc<OffsetTable>>) -> Result<Round, String> {
+async fn look(flow: Arc<Flow>, stored: Option<Arc<OffsetTable>>) -> Result<Round, LeaseError> {
     let stored = match stored {
         Some(stored) => stored,
-        None => match flow.positions.load(&flow).await {
-            Ok(stored) => Arc::new(stored),
-            Err(error) => return Err(error.to_string()),
-        },
+        None => Arc::new(flow.positions.load(&flow).await?),
     };
     let mut listed = flow.source.topics().await?;
     listed.retain(|topic| !topic.is_internal && flow.config.replicates(&topic.name));

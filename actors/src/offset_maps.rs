@@ -135,6 +135,16 @@ impl PartitionMap {
         }
     }
 
+    /// The first batch of a lane that nothing was known of comes at these ends.
+    pub fn begin(&self, upstream: i64, downstream: i64) {
+        // Nothing is known of what lies below, on either side.
+        if matches!(self.map.read(OffsetMap::start), MapStart::From { .. }) && self.map.read(OffsetMap::entries) == 0 {
+            let start = MapStart::From { upstream, downstream };
+            self.map.replace(OffsetMap::new(start));
+        }
+        self.map.settle(upstream, downstream);
+    }
+
     /// Records were stored, and no answer told where: everything below `upstream_end` is copied.
     pub fn unknown_up_to(&self, upstream_end: i64) {
         let (_, downstream) = self.map.ends();

@@ -76,7 +76,7 @@ pub(super) async fn claim(
             Some(tail.upstream_end)
         }
         None => {
-            map.map.settle(position, end);
+            map.begin(position, end);
             None
         }
     };

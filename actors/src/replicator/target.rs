@@ -34,11 +34,12 @@ impl Replicator {
             return self.pump_unclaimed(ctx);
         }
         self.renew_link();
+        let paused = self.claim_is_old();
         while let (Some(window), Some(front)) = (self.window.as_mut(), self.backlog.front()) {
             let sendable = match front {
                 Backlog::Rewrite { .. } | Backlog::Merging { .. } => false,
                 Backlog::Skip { .. } => true,
-                Backlog::Ready(_) => self.target.is_some() && window.has_room() && !self.claim_is_old(),
+                Backlog::Ready(_) => self.target.is_some() && window.has_room() && !paused,
             };
             if !sendable {
                 break;

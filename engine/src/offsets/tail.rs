@@ -210,3 +210,106 @@ fn each_record(batch: &RawBatch, mut each: impl FnMut(Seen)) -> Result<(), TailE
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use batch::{BatchBuilder, batches, field};
+
+    use super::*;
+
+    /// A batch at `offset` with a record for each of `values`, all of one time.
+    fn batch(offset: i64, values: &[&str], codec: Codec) -> RawBatch {
+        let mut builder = BatchBuilder::new(codec);
+        for value in values {
+            builder
+                .push(1_700_000_000_000, Some(b"k"), Some(value.as_bytes()), &[])
+                .unwrap();
+        }
+        let built = builder.build().unwrap();
+        let mut bytes = [built.header.as_bytes(), &built.body[..]].concat();
+        bytes[field::BASE_OFFSET..][..8].copy_from_slice(&offset.to_be_bytes());
+        batches(&bytes.into()).next().unwrap().unwrap()
+    }
+
+    fn segments(tail: &Tail) -> Vec<(i64, i64, u64)> {
+        (tail.segments.iter())
+            .map(|segment| (segment.upstream.0, segment.downstream.0, segment.length))
+            .collect()
+    }
+
+    /// Lays logs of one batch each side by side, from upstream 100 and downstream 50 on.
+    fn lay(target: &[&str], source: &[&str]) -> Tail {
+        let mut tail = TailMatch::new(100);
+        if !target.is_empty() {
+            tail.target(&batch(50, target, Codec::Lz4), 50).unwrap();
+        }
+        if tail.wants_source() && !source.is_empty() {
+            tail.source(Some(&batch(100, source, Codec::None))).unwrap();
+        }
+        if tail.wants_source() {
+            tail.source(None).unwrap();
+        }
+        assert!(!tail.wants_source());
+        tail.finish()
+    }
+
+    #[test]
+    fn goes_on_behind_what_both_have() {
+        let tail = lay(&["a", "b"], &["a", "b", "c"]);
+        assert_eq!(segments(&tail), [(100, 50, 2)]);
+        assert_eq!((tail.upstream_end, tail.foreign_records), (102, 0));
+    }
+
+    #[test]
+    fn an_empty_tail_needs_no_source() {
+        let tail = lay(&[], &["a"]);
+        assert_eq!((tail.upstream_end, tail.foreign_records), (100, 0));
+    }
+
+    /// Somebody else's record is left aside, and ours behind it are found.
+    #[test]
+    fn a_foreign_record_is_left_aside() {
+        let tail = lay(&["a", "x", "b"], &["a", "b", "c"]);
+        assert_eq!(segments(&tail), [(100, 50, 1), (101, 52, 1)]);
+        assert_eq!((tail.upstream_end, tail.foreign_records), (102, 1));
+    }
+
+    /// What the target lacks is copied, though what follows it is there: twice rather than never.
+    #[test]
+    fn what_the_target_lacks_is_never_passed_over() {
+        let tail = lay(&["b", "c"], &["a", "b", "c"]);
+        assert_eq!((tail.upstream_end, tail.foreign_records), (100, 2));
+    }
+
+    #[test]
+    fn a_source_that_ended_leaves_the_rest_aside() {
+        let tail = lay(&["a", "b"], &["a"]);
+        assert_eq!((tail.upstream_end, tail.foreign_records), (101, 1));
+    }
+
+    /// Brokers answer with the batch around the offset that was asked for.
+    #[test]
+    fn records_below_the_known_place_do_not_count() {
+        let mut tail = TailMatch::new(102);
+        tail.target(&batch(50, &["x", "y", "c"], Codec::None), 52)
+            .unwrap();
+        tail.source(Some(&batch(100, &["a", "b", "c", "d"], Codec::Zstd)))
+            .unwrap();
+        let tail = tail.finish();
+        assert_eq!(segments(&tail), [(102, 52, 1)]);
+        assert_eq!((tail.upstream_end, tail.foreign_records), (103, 0));
+    }
+
+    #[test]
+    fn a_damaged_batch_is_an_error() {
+        let whole = batch(50, &["a", "b"], Codec::None);
+        let cut = RawBatch {
+            body: whole.body.slice(..3),
+            ..whole
+        };
+        assert!(matches!(
+            TailMatch::new(0).target(&cut, 50),
+            Err(TailError::Record { offset: 50, .. })
+        ));
+    }
+}
