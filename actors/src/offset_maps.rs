@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use engine::batch::{BatchBuilder, Codec, OffsetRun};
 use engine::cluster::ClusterError;
-use engine::offsets::{MapHead, MapStart, MapTable, OffsetMap, SharedMap};
+use engine::offsets::{
+    BlockRecord, LoadedMap, MapExtent, MapHead, MapKey, MapStart, MapTable, OffsetMap, SharedMap,
+};
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -52,14 +54,44 @@ struct Lane {
     storing: Option<i64>,
 }
 
+/// Stands for no position and no producer in a head.
+const NONE: i64 = -1;
+
+fn some(position: i64) -> Option<i64> {
+    (position != NONE).then_some(position)
+}
+
+impl Lane {
+    fn read(&mut self, head: &MapHead) {
+        *self = Self {
+            topic_id: head.topic_id,
+            producer: (head.producer_id >= 0).then_some((head.producer_id, head.producer_epoch)),
+            anchored: true,
+            stored: some(head.stored),
+            storing: some(head.storing),
+        };
+    }
+
+    fn head(&self, extent: MapExtent) -> MapHead {
+        let (producer_id, producer_epoch) = self.producer.unwrap_or((NONE, -1));
+        MapHead {
+            topic_id: self.topic_id,
+            extent,
+            producer_id,
+            producer_epoch,
+            stored: self.stored.unwrap_or(NONE),
+            storing: self.storing.unwrap_or(NONE),
+        }
+    }
+}
+
 /// All maps of one flow.
 #[derive(Debug, Default)]
 pub struct OffsetMaps {
     open: DashMap<(Arc<str>, i32), Arc<PartitionMap>>,
     /// What was stored when the flow started, as far as no replicator has asked for it.
     loaded: Mutex<MapTable>,
-    /// What of each map is stored: (changes, upstream end, downstream end).
-    flushed: tokio::sync::Mutex<BTreeMap<(Arc<str>, i32), (u64, i64, i64)>>,
+    flushed: tokio::sync::Mutex<Flushed>,
 }
 
 /// Where a partition goes on.
@@ -112,7 +144,7 @@ impl PartitionMap {
 
     /// The source topic was deleted and created again: nothing of the old one's offsets holds any more.
     pub fn recreated(&self, topic_id: Uuid) {
-        self.map.replace(OffsetMap::new(MapStart::Complete));
+        self.map.restart(MapStart::Complete);
         self.change(|lane| {
             lane.topic_id = topic_id;
             lane.anchored = false;
@@ -139,8 +171,10 @@ impl PartitionMap {
     pub fn begin(&self, upstream: i64, downstream: i64) {
         // Nothing is known of what lies below, on either side.
         if matches!(self.map.read(OffsetMap::start), MapStart::From { .. }) && self.map.read(OffsetMap::entries) == 0 {
-            let start = MapStart::From { upstream, downstream };
-            self.map.replace(OffsetMap::new(start));
+            self.map.restart(MapStart::From {
+                upstream,
+                downstream,
+            });
         }
         self.map.settle(upstream, downstream);
     }
@@ -218,7 +252,7 @@ impl OffsetMaps {
             .unwrap_or_else(PoisonError::into_inner)
             .take(topic, partition);
         let opened = match stored {
-            Some((head, map)) => found(&at, topic_id, position, &head, map),
+            Some(stored) => found(&at, topic_id, position, stored),
             None => fresh(topic_id, position),
         };
         self.open.insert(key, opened.map.clone());
@@ -272,10 +306,118 @@ impl OffsetMaps {
             let state = (changes, upstream, downstream);
             // Without an anchor nothing was ever written to the lane.
             if lane.anchored && flushed.get(&key) != Some(&state) {
-                writer.put(key, state, &partition, &lane, &mut flushed).await?;
+                writer.put(key, state, partition, &lane, &mut flushed).await?;
             }
         }
-        writer.finish(&mut flushed).await
+        writer.write(&mut flushed).await?;
+        Ok(writer.stored)
+    }
+}
+
+/// What of each map is stored: (changes, upstream end, downstream end).
+type Flushed = BTreeMap<(Arc<str>, i32), (u64, i64, i64)>;
+
+/// Gathers records of many maps into batches.
+struct Writer<'a> {
+    flow: &'a Flow,
+    topic: String,
+    builder: BatchBuilder,
+    /// What the batch holds, to be noted when it is stored.
+    waiting: Vec<Waiting>,
+    stored: usize,
+}
+
+struct Waiting {
+    key: (Arc<str>, i32),
+    state: (u64, i64, i64),
+    partition: Arc<PartitionMap>,
+    blocks: Vec<BlockRecord>,
+}
+
+impl Drop for Writer<'_> {
+    /// Also when a write failed, or was given up: what was not stored is due again.
+    fn drop(&mut self) {
+        for waiting in &self.waiting {
+            waiting.partition.map.mark_dirty(&waiting.blocks);
+        }
+    }
+}
+
+impl<'a> Writer<'a> {
+    fn new(flow: &'a Flow, topic: String) -> Self {
+        Self {
+            flow,
+            topic,
+            builder: BatchBuilder::new(Codec::None),
+            waiting: Vec::new(),
+            stored: 0,
+        }
+    }
+
+    /// Blocks first, the head behind them.
+    async fn put(
+        &mut self,
+        key: (Arc<str>, i32),
+        state: (u64, i64, i64),
+        partition: Arc<PartitionMap>,
+        lane: &Lane,
+        flushed: &mut Flushed,
+    ) -> Result<(), LeaseError> {
+        let (blocks, extent) = partition.map.dirty_blocks();
+        let head = MapKey::Head {
+            topic: &key.0,
+            partition: key.1,
+        };
+        let mut records: Vec<_> = blocks
+            .iter()
+            .map(|block| (block.key(&key.0, key.1), block.value(lane.topic_id)))
+            .collect();
+        records.push((head, Some(lane.head(extent).encode())));
+        let encoded: Result<Vec<_>, _> = (records.into_iter())
+            .map(|(key, value)| key.encode().map(|key| (key, value)))
+            .collect();
+        self.waiting.push(Waiting {
+            key,
+            state,
+            partition,
+            blocks,
+        });
+        // Names of topics are no longer than 249 bytes.
+        for (key, value) in encoded.unwrap_or_default() {
+            if self.builder.plain_bytes() >= BATCH_BYTES_MAX {
+                self.send().await?;
+            }
+            let pushed = (self.builder).push(now_ms(), Some(&key), value.as_deref(), &[]);
+            if let Err(error) = pushed {
+                warn!(topic = self.topic, %error, "an offset map is not stored");
+            }
+        }
+        if self.builder.plain_bytes() >= BATCH_BYTES_MAX {
+            self.write(flushed).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores what was gathered, and notes it.
+    async fn write(&mut self, flushed: &mut Flushed) -> Result<(), LeaseError> {
+        self.send().await?;
+        self.stored += self.waiting.len();
+        flushed.extend(self.waiting.drain(..).map(|stored| (stored.key, stored.state)));
+        Ok(())
+    }
+
+    async fn send(&mut self) -> Result<(), LeaseError> {
+        if self.builder.count() == 0 {
+            return Ok(());
+        }
+        let full = std::mem::replace(&mut self.builder, BatchBuilder::new(Codec::None));
+        let batch = full.build().map_err(|error| ClusterError::Unreadable {
+            alias: self.flow.target.alias().into(),
+            what: self.topic.clone(),
+            reason: error.to_string(),
+        })?;
+        let (target, lease) = (&self.flow.target, &self.flow.lease);
+        lease.append(target, &self.topic, PARTITION, batch).await
     }
 }
 
@@ -306,27 +448,26 @@ fn found(
     at: &Place<'_>,
     topic_id: Uuid,
     position: Option<i64>,
-    head: &MapHead,
-    map: OffsetMap,
+    LoadedMap { head, map, lost }: LoadedMap,
 ) -> Opened {
+    let map = PartitionMap::new(head.topic_id, map);
+    map.change(|lane| lane.read(&head));
     if is_another(head.topic_id, topic_id) {
         at.tell_recreated();
-        let map = Arc::new(PartitionMap::new(topic_id, OffsetMap::new(MapStart::Complete)));
+        map.recreated(topic_id);
         return Opened {
-            map,
+            map: Arc::new(map),
             resume_at: Some(0),
         };
     }
+    for lost in lost {
+        let (flow, topic, partition) = (at.flow, at.topic, at.partition);
+        let (from, to) = (lost.upstream.start, lost.upstream.end);
+        warn!(flow, topic, partition, from, to, "the offset map has lost these offsets: groups there are moved to a lower offset");
+    }
     let last = position.map(|next| next - 1);
-    let map = PartitionMap::new(topic_id, map);
-    map.change(|lane| {
-        lane.producer = head.producer;
-        lane.anchored = true;
-        lane.stored = head.stored;
-        lane.storing = head.storing;
-    });
     let (end, _) = map.map.ends();
-    let resume_at = if last == head.stored || last == head.storing {
+    let resume_at = if last == some(head.stored) || last == some(head.storing) {
         Some(end)
     } else {
         let (flow, topic, partition) = (at.flow, at.topic, at.partition);

@@ -1,11 +1,9 @@
 //! The product is killed.
 
-use std::collections::BTreeSet;
-
 use scenarios::client::unique;
 use scenarios::{Kind, await_that, on_every_kind};
 
-use crate::flows::{Flow, PATIENCE, all_positions, await_ids, read, stop};
+use crate::flows::{Flow, PATIENCE, await_ids, stop};
 use crate::load::Load;
 
 on_every_kind! {
@@ -13,11 +11,9 @@ on_every_kind! {
 }
 
 const KILLS: usize = 5;
-const PARTITIONS: u64 = 3;
 
-/// Goal: killed five times under load, nothing is lost, the order is kept, and each start goes on at a stored position,
-/// so that what comes twice lies behind that. Method: id / partitions is the upstream offset, so the copy shows every
-/// step back.
+/// Goal: killed five times under load, nothing is lost, nothing comes twice and the order is kept: each start goes on right
+/// behind what the last one had written.
 fn killed_under_load(kind: Kind) {
     let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
@@ -43,41 +39,9 @@ fn killed_under_load(kind: Kind) {
     let found = await_ids(&west, &copy, ids);
     stop(&mut product);
     assert_eq!(
-        (found.lost, found.disordered, found.foreign),
-        (0, 0, 0),
+        (found.lost, found.doubled, found.disordered, found.foreign),
+        (0, 0, 0, 0),
         "{found}"
     );
-    let positions = all_positions(&west, &flow, &topic);
-    let mut steps_back = 0;
-    for (partition, records) in read(&west, &copy) {
-        // A start without a stored position begins at 0.
-        let starts: BTreeSet<i64> = positions[&partition]
-            .iter()
-            .map(|stored| stored + 1)
-            .chain([0])
-            .collect();
-        let mut expected = 0;
-        for read in records {
-            let key = String::from_utf8(read.record.key.unwrap()).unwrap();
-            let upstream = i64::try_from(key.parse::<u64>().unwrap() / PARTITIONS).unwrap();
-            if upstream != expected {
-                steps_back += 1;
-                assert!(
-                    upstream < expected && starts.contains(&upstream),
-                    "{copy}-{partition}: at offset {} upstream offset {upstream} follows {}, no stored position",
-                    read.offset,
-                    expected - 1
-                );
-            }
-            expected = upstream + 1;
-        }
-    }
-    assert!(
-        steps_back <= KILLS * 3,
-        "{steps_back} steps back after {KILLS} kills"
-    );
-    eprintln!(
-        "{KILLS} kills, {} records: {} came twice, {steps_back} steps back",
-        found.found, found.doubled
-    );
+    eprintln!("{KILLS} kills, {} records", found.found);
 }

@@ -175,7 +175,12 @@ struct Producer {
 async fn fence(flow: &Flow, at: &Assignment) -> Result<Producer, PrepareError> {
     let id = transactional_id(flow, at);
     let known = at.map.producer();
-    match flow.target.fence(&id, &at.remote_topic, at.partition).await {
+    let (target, topic) = (&flow.target, &at.remote_topic);
+    let fenced = match known {
+        Some(_) => target.fence(&id, topic, at.partition).await,
+        None => target.fence_new(&id, topic, at.partition).await,
+    };
+    match fenced {
         Ok(owner) if known.is_none_or(|(known, _)| known == owner.producer_id) => Ok(Producer {
             id: owner.producer_id,
             epoch: owner.epoch,

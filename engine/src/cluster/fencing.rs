@@ -113,6 +113,25 @@ impl Cluster {
             .await
     }
 
+    /// As [`Self::fence`], for a lane of which no earlier owner is known: if the transactional id is new, nobody can have
+    /// written with it, and no marker is left.
+    ///
+    /// # Errors
+    /// As [`Self::fence`].
+    pub async fn fence_new(
+        &self,
+        transactional_id: &str,
+        topic: &str,
+        partition: i32,
+    ) -> Result<Fenced, FenceError> {
+        let lane = Lane::new(self, transactional_id);
+        let owner = lane.init(NO_PRODUCER, 0).await?;
+        if owner.epoch > 0 {
+            lane.mark(owner, &[(topic, partition)]).await?;
+        }
+        Ok(owner)
+    }
+
     /// As [`Self::fence`], for several partitions with one owner.
     ///
     /// # Errors
@@ -124,11 +143,7 @@ impl Cluster {
     ) -> Result<Fenced, FenceError> {
         let lane = Lane::new(self, transactional_id);
         let fenced = lane.init(NO_PRODUCER, 0).await?;
-        lane.add(fenced, partitions).await?;
-        // The first answer comes before the marker is in the log, and a late write would still be taken. The second
-        // one comes behind it.
-        lane.abort(fenced).await?;
-        lane.abort(fenced).await?;
+        lane.mark(fenced, partitions).await?;
         Ok(fenced)
     }
 
@@ -231,6 +246,15 @@ impl<'a> Lane<'a> {
             producer_id: answer.producer_id.0,
             epoch: answer.producer_epoch,
         })
+    }
+
+    /// Leaves a marker: from here on earlier owners are refused there.
+    async fn mark(&self, owner: Fenced, partitions: &[(&str, i32)]) -> Result<(), FenceError> {
+        self.add(owner, partitions).await?;
+        // The first answer comes before the marker is in the log, and a late write would still be taken. The second
+        // one comes behind it.
+        self.abort(owner).await?;
+        self.abort(owner).await
     }
 
     async fn add(&self, owner: Fenced, partitions: &[(&str, i32)]) -> Result<(), FenceError> {
