@@ -130,11 +130,16 @@ impl Lease {
         let mut guard = self.held.lock().await;
         let held = &mut *guard;
         let Some((id, owner)) = &mut held.owner else {
-            target.append(topic, partition, batch, ProducerStamp::NONE).await?;
+            target
+                .append(topic, partition, batch, ProducerStamp::NONE)
+                .await?;
             return Ok(());
         };
         if held.in_doubt {
-            *owner = match target.refresh_fence(id, owner.producer_id, owner.epoch).await {
+            *owner = match target
+                .refresh_fence(id, owner.producer_id, owner.epoch)
+                .await
+            {
                 Ok(fenced) => fenced,
                 Err(FenceError::Failed(error)) => return Err(error.into()),
                 Err(_) => return Err(self.lose()),
@@ -142,7 +147,10 @@ impl Lease {
             held.sequences.clear();
             held.in_doubt = false;
         }
-        let sequence = held.sequences.entry((topic.to_owned(), partition)).or_insert(0);
+        let sequence = held
+            .sequences
+            .entry((topic.to_owned(), partition))
+            .or_insert(0);
         let stamp = ProducerStamp {
             producer_id: owner.producer_id,
             producer_epoch: owner.epoch,

@@ -170,7 +170,9 @@ impl PartitionMap {
     /// The first batch of a lane that nothing was known of comes at these ends.
     pub fn begin(&self, upstream: i64, downstream: i64) {
         // Nothing is known of what lies below, on either side.
-        if matches!(self.map.read(OffsetMap::start), MapStart::From { .. }) && self.map.read(OffsetMap::entries) == 0 {
+        if matches!(self.map.read(OffsetMap::start), MapStart::From { .. })
+            && self.map.read(OffsetMap::entries) == 0
+        {
             self.map.restart(MapStart::From {
                 upstream,
                 downstream,
@@ -306,7 +308,9 @@ impl OffsetMaps {
             let state = (changes, upstream, downstream);
             // Without an anchor nothing was ever written to the lane.
             if lane.anchored && flushed.get(&key) != Some(&state) {
-                writer.put(key, state, partition, &lane, &mut flushed).await?;
+                writer
+                    .put(key, state, partition, &lane, &mut flushed)
+                    .await?;
             }
         }
         writer.write(&mut flushed).await?;
@@ -402,7 +406,11 @@ impl<'a> Writer<'a> {
     async fn write(&mut self, flushed: &mut Flushed) -> Result<(), LeaseError> {
         self.send().await?;
         self.stored += self.waiting.len();
-        flushed.extend(self.waiting.drain(..).map(|stored| (stored.key, stored.state)));
+        flushed.extend(
+            self.waiting
+                .drain(..)
+                .map(|stored| (stored.key, stored.state)),
+        );
         Ok(())
     }
 
@@ -463,7 +471,14 @@ fn found(
     for lost in lost {
         let (flow, topic, partition) = (at.flow, at.topic, at.partition);
         let (from, to) = (lost.upstream.start, lost.upstream.end);
-        warn!(flow, topic, partition, from, to, "the offset map has lost these offsets: groups there are moved to a lower offset");
+        warn!(
+            flow,
+            topic,
+            partition,
+            from,
+            to,
+            "the offset map has lost these offsets: groups there are moved to a lower offset"
+        );
     }
     let last = position.map(|next| next - 1);
     let (end, _) = map.map.ends();
@@ -471,7 +486,14 @@ fn found(
         Some(end)
     } else {
         let (flow, topic, partition) = (at.flow, at.topic, at.partition);
-        warn!(flow, topic, partition, position, ours = end, "the stored position was moved by somebody else: going on there");
+        warn!(
+            flow,
+            topic,
+            partition,
+            position,
+            ours = end,
+            "the stored position was moved by somebody else: going on there"
+        );
         map.change(|lane| lane.anchored = false);
         let next = position.unwrap_or(0);
         map.map.truncate_upstream(next);
@@ -508,7 +530,9 @@ fn is_another(known: Uuid, now: Uuid) -> bool {
 impl Place<'_> {
     fn tell_recreated(&self) {
         warn!(
-            flow = self.flow, topic = self.topic, partition = self.partition,
+            flow = self.flow,
+            topic = self.topic,
+            partition = self.partition,
             "the source topic was deleted and created again: copying the new one from its start"
         );
     }

@@ -187,7 +187,9 @@ impl Positions {
             reason: error.to_string(),
         })?;
         let partition = i32::try_from(partition).unwrap_or(0);
-        flow.lease.append(&flow.target, topic, partition, batch).await
+        flow.lease
+            .append(&flow.target, topic, partition, batch)
+            .await
     }
 }
 

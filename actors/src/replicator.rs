@@ -341,9 +341,7 @@ impl Replicator {
                 self.status
                     .set_state(PartitionState::Waiting, reason.clone());
             }
-            None if !self.prepared => {
-                self.status.set_state(PartitionState::Starting, "starting")
-            }
+            None if !self.prepared => self.status.set_state(PartitionState::Starting, "starting"),
             None => self
                 .status
                 .set_state(PartitionState::Running, "replicating"),

@@ -18,6 +18,7 @@ mod load;
 mod merging;
 mod naming;
 mod outages;
+mod overtaken;
 mod shutdown;
 mod sources;
 mod topics;

@@ -96,7 +96,10 @@ impl Replicator {
     /// Sends nothing yet: takes the lane over as soon as there is something to send.
     pub(super) fn pump_unclaimed(&mut self, ctx: &mut Context<Self>) {
         while let Some(Backlog::Skip { .. }) = self.backlog.front()
-            && let Some(Backlog::Skip { upstream_last, credit_bytes }) = self.backlog.pop_front()
+            && let Some(Backlog::Skip {
+                upstream_last,
+                credit_bytes,
+            }) = self.backlog.pop_front()
             && !self.claiming
         {
             self.skipped(upstream_last);
@@ -189,10 +192,21 @@ async fn fence(flow: &Flow, at: &Assignment) -> Result<Producer, PrepareError> {
         // The id has expired, or its epochs ran out: the marker does not concern the old producer id.
         Ok(owner) => match known {
             Some((known, epoch)) if epoch < EPOCH_MAX => {
-                debug!(transactional_id = id, "the fence is not proven: going on with the recorded producer id");
-                Ok(Producer { id: known, epoch: epoch + 1, fenced: false })
+                debug!(
+                    transactional_id = id,
+                    "the fence is not proven: going on with the recorded producer id"
+                );
+                Ok(Producer {
+                    id: known,
+                    epoch: epoch + 1,
+                    fenced: false,
+                })
             }
-            _ => Ok(Producer { id: owner.producer_id, epoch: owner.epoch, fenced: true }),
+            _ => Ok(Producer {
+                id: owner.producer_id,
+                epoch: owner.epoch,
+                fenced: true,
+            }),
         },
         Err(FenceError::NotPermitted(_) | FenceError::NotOffered) => {
             flow.say_unfenced(&id);
@@ -254,21 +268,37 @@ async fn compare(
         .offset(&at.remote_topic, partition, OffsetAt::Earliest)
         .await?;
     let from = downstream.max(target_start);
-    let mut target = flow.target.cursor(&at.remote_topic, partition, from, end, false);
+    let mut target = flow
+        .target
+        .cursor(&at.remote_topic, partition, from, end, false);
     let mut source = None;
     while let Some(batches) = target.next().await? {
         for batch in &batches {
-            tail.target(batch, from).map_err(|error| unreadable(flow.target.alias(), at, &error))?;
+            tail.target(batch, from)
+                .map_err(|error| unreadable(flow.target.alias(), at, &error))?;
         }
         while tail.wants_source() {
             let source = match &mut source {
                 Some(source) => source,
                 None => {
-                    let start = flow.source.offset(topic, partition, OffsetAt::Earliest).await?;
+                    let start = flow
+                        .source
+                        .offset(topic, partition, OffsetAt::Earliest)
+                        .await?;
                     let committed = flow.config.isolation_level == IsolationLevel::ReadCommitted;
-                    let readable = if committed { OffsetAt::LastStable } else { OffsetAt::Latest };
+                    let readable = if committed {
+                        OffsetAt::LastStable
+                    } else {
+                        OffsetAt::Latest
+                    };
                     let latest = flow.source.offset(topic, partition, readable).await?;
-                    source.insert(flow.source.cursor(topic, partition, upstream.max(start), latest, committed))
+                    source.insert(flow.source.cursor(
+                        topic,
+                        partition,
+                        upstream.max(start),
+                        latest,
+                        committed,
+                    ))
                 }
             };
             match source.next().await? {
@@ -330,4 +360,3 @@ pub(super) fn is_overtaken(code: ErrorCode) -> bool {
         ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::PRODUCER_FENCED
     )
 }
-

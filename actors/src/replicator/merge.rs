@@ -179,5 +179,9 @@ fn joined_runs(run: &[Outgoing]) -> Vec<OffsetRun> {
             _ => joined.push(next),
         }
     }
-    if joined.len() == 1 { Vec::new() } else { joined }
+    if joined.len() == 1 {
+        Vec::new()
+    } else {
+        joined
+    }
 }

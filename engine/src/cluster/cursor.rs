@@ -35,7 +35,14 @@ pub struct LogCursor<'a> {
 impl Cluster {
     /// Reads `topic`-`partition` from `offset` up to `end` (exclusive). With `read_committed` records of open transactions are
     /// waited for, and those of aborted ones left out.
-    pub fn cursor(&self, topic: &str, partition: i32, offset: i64, end: i64, read_committed: bool) -> LogCursor<'_> {
+    pub fn cursor(
+        &self,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+        end: i64,
+        read_committed: bool,
+    ) -> LogCursor<'_> {
         LogCursor {
             cluster: self,
             topic: topic.into(),
@@ -88,7 +95,10 @@ impl LogCursor<'_> {
         let (leader, connection, session) = match &mut self.open {
             Some(open) => open,
             None => {
-                let leader = self.cluster.leader_or_refresh(&self.topic, self.partition).await?;
+                let leader = self
+                    .cluster
+                    .leader_or_refresh(&self.topic, self.partition)
+                    .await?;
                 let connection = self.cluster.broker(leader.broker.id).await?;
                 let session = FetchSession::new(connection.versions())?;
                 self.open.insert((leader, connection, session))

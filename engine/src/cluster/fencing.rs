@@ -151,7 +151,11 @@ impl Cluster {
     ///
     /// # Errors
     /// [`FenceError::Overtaken`] when it is not.
-    pub async fn still_owns(&self, transactional_id: &str, owner: Fenced) -> Result<(), FenceError> {
+    pub async fn still_owns(
+        &self,
+        transactional_id: &str,
+        owner: Fenced,
+    ) -> Result<(), FenceError> {
         Lane::new(self, transactional_id).abort(owner).await
     }
 

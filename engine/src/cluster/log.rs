@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use batch::{
-    Codec, DECOMPRESSED_BYTES_MAX, ProducerStamp, RawBatch, decompress, next_sequence, records, stamp,
+    Codec, DECOMPRESSED_BYTES_MAX, ProducerStamp, RawBatch, decompress, next_sequence, records,
+    stamp,
 };
 use bytes::Bytes;
 

@@ -13,7 +13,11 @@
 //! A map belongs to one incarnation of a source topic, that is to its topic id. Pure: no I/O, no clock.
 
 mod block;
+mod cut;
+mod dirty;
+mod records;
 mod shared;
+mod table;
 mod translation;
 
 use std::collections::VecDeque;
@@ -22,7 +26,10 @@ use block::{Block, Entry};
 use translation::{At, Side};
 
 use super::{DownstreamOffset, UpstreamOffset};
+pub use dirty::BlockRecord;
+pub use records::{MapExtent, MapHead, MapKey, MapRecordError};
 pub use shared::SharedMap;
+pub use table::{LoadedMap, LostRuns, MapTable};
 pub use translation::{Translation, UnknownReason};
 
 /// Full blocks of a map; beyond, the oldest is dropped as if the source's log start had moved.
@@ -120,6 +127,10 @@ pub struct OffsetMap {
     unknown: bool,
     sealed_entries: usize,
     packed_bytes: usize,
+    /// Base of the oldest block that is to be stored, upstream; all behind it are as well.
+    dirty_from: i64,
+    /// Upstream bases of blocks that are stored and no longer exist.
+    removed: Vec<i64>,
 }
 
 impl OffsetMap {
@@ -134,6 +145,8 @@ impl OffsetMap {
             unknown: false,
             sealed_entries: 0,
             packed_bytes: 0,
+            dirty_from: i64::MAX,
+            removed: Vec::new(),
         }
     }
 
@@ -168,7 +181,10 @@ impl OffsetMap {
             self.unknown = false;
         }
         match &mut self.last {
-            Some(last) if last.end() == at => last.length += length,
+            Some(last) if last.end() == at => {
+                last.length += length;
+                self.touch();
+            }
             _ => self.append(at, length, self.unknown),
         }
         self.unknown = false;
@@ -262,19 +278,21 @@ impl OffsetMap {
         }
         let mapped_end = self.mapped_end();
         if offset >= side.asked(mapped_end) {
-            return if self.unknown && offset < side.asked(self.end) {
+            let unknown = self.unknown && self.end.is_beyond(mapped_end);
+            return if unknown && offset < side.asked(self.end) {
                 Translation::AtLeast(side.answer(mapped_end))
             } else {
                 Translation::Exact(side.answer(self.end))
             };
         }
         match self.last {
-            Some(last) if offset >= side.asked(last.before) => last.answer(side, offset),
-            _ => self
-                .block_of(side, offset)
-                .map(|block| block.translate(side, offset)),
+            Some(last) if offset >= side.asked(last.before) => last.translate(side, offset),
+            _ => match self.block_of(side, offset) {
+                Some(block) => block.translate(side, offset),
+                // The first block is missing.
+                None => Translation::AtLeast(side.answer(self.start.at())),
+            },
         }
-        .unwrap_or(Translation::Unknown(UnknownReason::BelowMap))
     }
 
     /// The block that answers for `offset`, if the last entry does not.
@@ -295,6 +313,7 @@ impl OffsetMap {
 
     /// Makes a new last entry, at or behind the one before. A gap that is empty on one side is not unknown.
     fn append(&mut self, at: At, length: u64, unknown: bool) {
+        self.touch();
         let before = self.mapped_end();
         if let Some(last) = self.last.take() {
             self.tail.push(last);
@@ -310,20 +329,38 @@ impl OffsetMap {
         });
     }
 
+    /// Begins a new block.
     fn seal(&mut self) {
         let next = Block::new(self.tail.end);
         let mut full = std::mem::replace(&mut self.tail, next);
         full.packed.shrink_to_fit();
-        self.sealed_entries += full.count;
-        self.packed_bytes += full.packed.capacity();
-        self.sealed.push_back(full);
+        self.push_sealed(full);
+        while self.sealed.len() > BLOCKS_MAX {
+            self.drop_oldest();
+        }
+    }
+
+    fn push_sealed(&mut self, block: Block) {
+        self.sealed_entries += block.count;
+        self.packed_bytes += block.packed.capacity();
+        self.sealed.push_back(block);
+    }
+
+    /// The block is no longer one of the full ones.
+    fn uncount(&mut self, block: &Block) {
+        self.sealed_entries -= block.count;
+        self.packed_bytes -= block.packed.capacity();
     }
 
     /// The last run grew to this upstream end. For [`SharedMap`], which knows it before the map does.
     fn extend_to(&mut self, upstream_end: i64) {
+        if upstream_end == self.end.upstream {
+            return;
+        }
         if let Some(last) = &mut self.last {
             last.length = upstream_end.abs_diff(last.at.upstream);
             self.end = last.end();
+            self.touch();
         }
     }
 

@@ -8,6 +8,8 @@ use super::translation::{At, Side, Translation};
 
 /// Entries of a block: what a question has to walk through at most.
 pub(super) const ENTRIES_PER_BLOCK: usize = 128;
+/// Longest entry: varints of 64, 63 and 63 bits.
+pub(super) const ENTRY_BYTES_MAX: usize = 10 + 9 + 9;
 
 /// A run of copied records, and the gap before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +31,7 @@ impl Entry {
 
     /// Answers for an offset at or above `before` and below `end`.
     #[inline]
-    fn translate(self, side: Side, offset: i64) -> Translation {
+    pub(super) fn translate(self, side: Side, offset: i64) -> Translation {
         let into = offset - side.asked(self.at);
         if into >= 0 {
             Translation::Exact(side.answer(self.at) + into)
@@ -38,12 +40,6 @@ impl Entry {
         } else {
             Translation::Exact(side.answer(self.at))
         }
-    }
-
-    /// Answers if `offset` is below the end.
-    #[inline]
-    pub(super) fn answer(self, side: Side, offset: i64) -> Option<Translation> {
-        (offset < side.asked(self.end())).then(|| self.translate(side, offset))
     }
 }
 
@@ -95,13 +91,18 @@ impl Block {
         }
     }
 
+    /// The first entry stands behind an unknown gap.
+    pub(super) fn begins_unknown(&self) -> bool {
+        self.entries().next().is_none_or(|entry| entry.unknown)
+    }
+
     /// Answers for an offset at or above the base. Behind the end, up to the next block: there a block is missing.
     pub(super) fn translate(&self, side: Side, offset: i64) -> Translation {
         let mut entries = self.entries();
         if offset < side.asked(self.end) {
             for entry in &mut entries {
-                if let Some(answer) = entry.answer(side, offset) {
-                    return answer;
+                if offset < side.asked(entry.end()) {
+                    return entry.translate(side, offset);
                 }
             }
             return Translation::AtLeast(side.answer(entries.at));

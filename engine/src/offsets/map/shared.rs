@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{MapError, MapStart, OffsetMap, Translation};
+use super::{BlockRecord, MapError, MapExtent, MapStart, OffsetMap, Translation};
 
 /// No run is open: the next one takes the lock.
 const CLOSED: i64 = i64::MIN;
@@ -89,6 +89,32 @@ impl SharedMap {
     /// See [`OffsetMap::mark_unknown`]. Writer only.
     pub fn mark_unknown(&self) {
         self.write(OffsetMap::mark_unknown);
+    }
+
+    /// See [`OffsetMap::truncate_upstream`]. Writer only.
+    pub fn truncate_upstream(&self, end: i64) {
+        self.write(|map| map.truncate_upstream(end));
+    }
+
+    /// See [`OffsetMap::restart`]. Writer only.
+    pub fn restart(&self, start: MapStart) {
+        self.write(|map| map.restart(start));
+    }
+
+    /// See [`OffsetMap::trim_upstream`].
+    pub fn trim_upstream(&self, log_start: i64) {
+        self.lock().trim_upstream(log_start);
+    }
+
+    /// What is to be stored, and what the head behind it says: see [`OffsetMap::dirty_blocks`] and [`OffsetMap::extent`].
+    pub fn dirty_blocks(&self) -> (Vec<BlockRecord>, MapExtent) {
+        let mut map = self.lock();
+        (map.dirty_blocks(), map.extent())
+    }
+
+    /// See [`OffsetMap::mark_dirty`].
+    pub fn mark_dirty(&self, records: &[BlockRecord]) {
+        self.lock().mark_dirty(records);
     }
 
     /// The map's upstream and downstream end, of the same moment. Takes no lock.
