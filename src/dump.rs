@@ -62,7 +62,12 @@ pub(crate) struct DumpArgs {
     )]
     bootstrap_server: Vec<HostPort>,
     /// Take the cluster from this mm2.properties file instead.
-    #[arg(long, value_name = "FILE", requires = "cluster", conflicts_with = "bootstrap_server")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "cluster",
+        conflicts_with = "bootstrap_server"
+    )]
     file: Option<PathBuf>,
     /// The cluster's alias in the file.
     #[arg(long, value_name = "ALIAS", requires = "file")]
@@ -104,9 +109,8 @@ pub(crate) fn run(args: &DumpArgs, log_format: LogFormat) -> ExitCode {
                 Err(code) => return code,
             };
             let mut sides = (config.flows().iter()).flat_map(|flow| [&flow.source, &flow.target]);
-            let found = sides.find(|side| {
-                side.alias.as_str() == alias && !side.bootstrap_servers.is_empty()
-            });
+            let found = sides
+                .find(|side| side.alias.as_str() == alias && !side.bootstrap_servers.is_empty());
             let Some(found) = found else {
                 error!("--cluster: no flow of the file has a cluster `{alias}`");
                 return ExitCode::from(EXIT_CONFIG);

@@ -75,7 +75,10 @@ pub(crate) fn flows<'a>(
     config: &'a MirrorConfig,
     wanted: Option<&str>,
 ) -> Result<Vec<&'a FlowConfig>, String> {
-    let copying = config.flows().iter().filter(|flow| flow.replication_enabled);
+    let copying = config
+        .flows()
+        .iter()
+        .filter(|flow| flow.replication_enabled);
     let all: Vec<_> = copying.collect();
     let named = |flow: &&&FlowConfig| wanted.is_none_or(|name| flow.id.to_string() == name);
     let found: Vec<_> = all.iter().filter(named).copied().collect();
@@ -83,9 +86,13 @@ pub(crate) fn flows<'a>(
         let names: Vec<_> = all.iter().map(|flow| flow.id.to_string()).collect();
         return Err(match wanted {
             Some(wanted) if !names.is_empty() => {
-                format!("--flow: no flow `{wanted}`; the file enables {}", names.join(", "))
+                format!(
+                    "--flow: no flow `{wanted}`; the file enables {}",
+                    names.join(", ")
+                )
             }
-            _ => "the file enables no flow that copies topics; write `A->B.enabled = true`".to_owned(),
+            _ => "the file enables no flow that copies topics; write `A->B.enabled = true`"
+                .to_owned(),
         });
     }
     Ok(found)

@@ -142,40 +142,51 @@ fn report(
         if args.json {
             print(&json!({"type": "sample", "seed": seed, "places": places}))?;
         } else {
-            print(&format_args!("{places} random places of each partition, --seed {seed}"))?;
+            print(&format_args!(
+                "{places} random places of each partition, --seed {seed}"
+            ))?;
         }
     }
     let mut total = Findings::default();
     let (mut different, mut failed, partitions) = (0u64, 0u64, plan.jobs.len());
     let progress = Progress::new(log_format == LogFormat::Text && !args.json);
     let threads = usize::from(args.parallel);
-    workers::work(plan, threads, sample, &mut state, &progress, |job, outcome| {
-        let name = format!("{} {}-{}", job.flow, job.topic, job.partition);
-        match outcome {
-            Outcome::Compared(findings) => {
-                total.add(findings);
-                different += u64::from(!findings.are_equal());
+    workers::work(
+        plan,
+        threads,
+        sample,
+        &mut state,
+        &progress,
+        |job, outcome| {
+            let name = format!("{} {}-{}", job.flow, job.topic, job.partition);
+            match outcome {
+                Outcome::Compared(findings) => {
+                    total.add(findings);
+                    different += u64::from(!findings.are_equal());
+                }
+                Outcome::Failed(_) => failed += 1,
             }
-            Outcome::Failed(_) => failed += 1,
-        }
-        let line = match (outcome, args.json) {
-            (Outcome::Compared(findings), false) => format!("{name}: {findings}"),
-            (Outcome::Failed(why), false) => format!("{name}: NOT COMPARED: {why}"),
-            (outcome, true) => {
-                let mut fields = match outcome {
-                    Outcome::Compared(findings) => findings.json(),
-                    Outcome::Failed(why) => [("not_compared".to_owned(), json!(why))].into_iter().collect(),
-                };
-                fields.insert("type".to_owned(), "partition".into());
-                fields.insert("flow".to_owned(), job.flow.as_str().into());
-                fields.insert("topic".to_owned(), job.topic.as_str().into());
-                fields.insert("remote_topic".to_owned(), job.remote.as_str().into());
-                fields.insert("partition".to_owned(), job.partition.into());
-                serde_json::Value::from(fields).to_string()
-            }
-        };
-        progress.above(|| print(&line))
-    })?;
+            let line = match (outcome, args.json) {
+                (Outcome::Compared(findings), false) => format!("{name}: {findings}"),
+                (Outcome::Failed(why), false) => format!("{name}: NOT COMPARED: {why}"),
+                (outcome, true) => {
+                    let mut fields = match outcome {
+                        Outcome::Compared(findings) => findings.json(),
+                        Outcome::Failed(why) => [("not_compared".to_owned(), json!(why))]
+                            .into_iter()
+                            .collect(),
+                    };
+                    fields.insert("type".to_owned(), "partition".into());
+                    fields.insert("flow".to_owned(), job.flow.as_str().into());
+                    fields.insert("topic".to_owned(), job.topic.as_str().into());
+                    fields.insert("remote_topic".to_owned(), job.remote.as_str().into());
+                    fields.insert("partition".to_owned(), job.partition.into());
+                    serde_json::Value::from(fields).to_string()
+                }
+            };
+            progress.above(|| print(&line))
+        },
+    )?;
     let seconds = progress.finish();
     if args.json {
         let mut fields = total.json();

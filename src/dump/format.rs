@@ -40,7 +40,11 @@ pub(crate) struct Decoded {
 impl Formatter {
     /// By the name of a topic, whatever separator the replication policy has.
     pub(crate) fn of(topic: &str) -> Option<Self> {
-        let starts = |prefix| topic.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
+        let starts = |prefix| {
+            topic
+                .strip_prefix(prefix)
+                .is_some_and(|rest| !rest.is_empty())
+        };
         if topic.ends_with("heartbeats") {
             Some(Self::Heartbeats)
         } else if starts("mm2-offset-syncs") {
@@ -69,31 +73,40 @@ impl Formatter {
             Self::Heartbeats => {
                 let (key, value) = both(key, value)?;
                 let beat = Heartbeat::decode(key, value)?;
-                Ok(decoded(&beat, json!({
-                    "sourceClusterAlias": beat.source_cluster_alias,
-                    "targetClusterAlias": beat.target_cluster_alias,
-                    "timestamp": beat.timestamp_ms,
-                })))
+                Ok(decoded(
+                    &beat,
+                    json!({
+                        "sourceClusterAlias": beat.source_cluster_alias,
+                        "targetClusterAlias": beat.target_cluster_alias,
+                        "timestamp": beat.timestamp_ms,
+                    }),
+                ))
             }
             Self::Checkpoints => {
                 let (key, value) = both(key, value)?;
                 let checkpoint = Checkpoint::decode(key, value)?;
-                Ok(decoded(&checkpoint, json!({
-                    "consumerGroupId": checkpoint.consumer_group_id,
-                    "topic": checkpoint.topic, "partition": checkpoint.partition,
-                    "upstreamOffset": checkpoint.upstream_offset.0,
-                    "downstreamOffset": checkpoint.downstream_offset.0,
-                    "metadata": checkpoint.metadata,
-                })))
+                Ok(decoded(
+                    &checkpoint,
+                    json!({
+                        "consumerGroupId": checkpoint.consumer_group_id,
+                        "topic": checkpoint.topic, "partition": checkpoint.partition,
+                        "upstreamOffset": checkpoint.upstream_offset.0,
+                        "downstreamOffset": checkpoint.downstream_offset.0,
+                        "metadata": checkpoint.metadata,
+                    }),
+                ))
             }
             Self::OffsetSyncs => {
                 let (key, value) = both(key, value)?;
                 let sync = OffsetSync::decode(key, value)?;
-                Ok(decoded(&sync, json!({
-                    "topic": sync.topic, "partition": sync.partition,
-                    "upstreamOffset": sync.upstream_offset.0,
-                    "downstreamOffset": sync.downstream_offset.0,
-                })))
+                Ok(decoded(
+                    &sync,
+                    json!({
+                        "topic": sync.topic, "partition": sync.partition,
+                        "upstreamOffset": sync.upstream_offset.0,
+                        "downstreamOffset": sync.downstream_offset.0,
+                    }),
+                ))
             }
             Self::Offsets => source_offset(key, value),
             Self::OffsetMap => map_record(key, value),
@@ -107,7 +120,10 @@ fn decoded(line: &dyn Display, json: Value) -> Decoded {
 }
 
 /// Kafka's formatters end at a null, too.
-fn both<'a>(key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> anyhow::Result<(&'a [u8], &'a [u8])> {
+fn both<'a>(
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+) -> anyhow::Result<(&'a [u8], &'a [u8])> {
     let key = key.context("it has no key")?;
     Ok((key, value.context("it has no value: it is a tombstone")?))
 }
@@ -248,7 +264,10 @@ mod tests {
     fn what_cannot_be_decoded_is_an_error() {
         for formatter in Formatter::value_variants() {
             assert!(formatter.decode(None, Some(b"x")).is_err(), "{formatter:?}");
-            assert!(formatter.decode(Some(b"x"), Some(b"x")).is_err(), "{formatter:?}");
+            assert!(
+                formatter.decode(Some(b"x"), Some(b"x")).is_err(),
+                "{formatter:?}"
+            );
         }
         let tombstone = Formatter::Heartbeats.decode(Some(b"\0\x01A\0\x01B"), None);
         assert!(tombstone.unwrap_err().to_string().contains("tombstone"));

@@ -57,7 +57,12 @@ impl Job {
         }
     }
 
-    fn walk<'a>(&'a self, clusters: &Clusters<'a>, source: (i64, i64), target: (i64, i64)) -> Walk<'a> {
+    fn walk<'a>(
+        &'a self,
+        clusters: &Clusters<'a>,
+        source: (i64, i64),
+        target: (i64, i64),
+    ) -> Walk<'a> {
         let side = |cluster: &'a Cluster, topic: &'a str, (from, end), is_copy| {
             Side::new(Stretch {
                 cluster,
@@ -142,7 +147,10 @@ pub(crate) async fn sample(
     };
     let range = Range::ask(job, &clusters).await?;
     let (from, end) = (
-        map.upstream(range.target.0).offset().unwrap_or(0).max(range.source.0),
+        map.upstream(range.target.0)
+            .offset()
+            .unwrap_or(0)
+            .max(range.source.0),
         map.upstream_end().min(range.source.1),
     );
     let lag = range.source.1.saturating_sub(end).max(0).unsigned_abs();
@@ -161,11 +169,16 @@ pub(crate) async fn sample(
         let (topic, partition) = (&job.topic, job.partition);
         let mut cursor = (clusters.source).cursor(topic, partition, at, end, job.read_committed);
         let found = cursor.next().await?.unwrap_or_default();
-        let batch = found.iter().find(|batch| batch.header.count() > 0 && !batch.header.is_control());
+        let batch = found
+            .iter()
+            .find(|batch| batch.header.count() > 0 && !batch.header.is_control());
         let Some(header) = batch.map(|batch| &batch.header) else {
             continue; // only markers, or what was compacted away, up to the end
         };
-        let source = (header.base_offset().max(from), header.next_offset().min(end));
+        let source = (
+            header.base_offset().max(from),
+            header.next_offset().min(end),
+        );
         // Below the map, or in a part of it that is lost.
         let (Translation::Exact(first), Translation::Exact(behind)) =
             (map.downstream(source.0), map.downstream(source.1))

@@ -96,7 +96,11 @@ impl Findings {
 
     /// Counts `count` differences; `place` is that of the first.
     pub(crate) fn note_many(&mut self, kind: Kind, count: u64, place: Place) {
-        let Some(found) = self.differences.get_mut(kind as usize).filter(|_| count > 0) else {
+        let Some(found) = self
+            .differences
+            .get_mut(kind as usize)
+            .filter(|_| count > 0)
+        else {
             return;
         };
         found.count += count;
@@ -135,10 +139,22 @@ impl Findings {
     fn left_out(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let all = [
             ("offsets not copied yet", self.lag),
-            ("source offsets that the target's retention has deleted", self.below_source),
-            ("target offsets in front of the source's first record", self.below_target),
-            ("records that the source has compacted away", self.compacted_source),
-            ("records that the target has compacted away", self.compacted_target),
+            (
+                "source offsets that the target's retention has deleted",
+                self.below_source,
+            ),
+            (
+                "target offsets in front of the source's first record",
+                self.below_target,
+            ),
+            (
+                "records that the source has compacted away",
+                self.compacted_source,
+            ),
+            (
+                "records that the target has compacted away",
+                self.compacted_target,
+            ),
         ];
         all.into_iter().filter(|(_, count)| *count > 0)
     }
@@ -170,7 +186,11 @@ impl Findings {
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.are_equal() { "equal" } else { "DIFFERENT" };
+        let verdict = if self.are_equal() {
+            "equal"
+        } else {
+            "DIFFERENT"
+        };
         write!(f, "{verdict}: {} equal records", self.equal)?;
         for (what, count) in self.left_out() {
             write!(f, ", {count} {what}")?;
@@ -181,7 +201,10 @@ impl fmt::Display for Findings {
             }
             write!(f, "\n  {}: {}", kind.as_str(), found.count)?;
             if let Some(Place { source, target }) = found.first {
-                write!(f, ", the first at source offset {source}, target offset {target}")?;
+                write!(
+                    f,
+                    ", the first at source offset {source}, target offset {target}"
+                )?;
             }
         }
         Ok(())

@@ -80,7 +80,10 @@ impl Plan {
         topics: Vec<TopicListing>,
     ) -> anyhow::Result<()> {
         let remotes = target.topics().await?;
-        let remotes: HashMap<_, _> = remotes.iter().map(|topic| (topic.name.as_str(), topic)).collect();
+        let remotes: HashMap<_, _> = remotes
+            .iter()
+            .map(|topic| (topic.name.as_str(), topic))
+            .collect();
         let mut maps = maps(flow, target, &remotes).await?;
         let positions = positions(flow, target, &remotes).await?;
         let names = topics.iter().map(|topic| topic.name.clone());
@@ -97,7 +100,9 @@ impl Plan {
                 let stored = maps.take(&topic.name, partition);
                 // That of a topic that was deleted since says nothing about this one.
                 let stored = stored.filter(|stored| {
-                    stored.head.topic_id == topic.id || stored.head.topic_id.is_nil() || topic.id.is_nil()
+                    stored.head.topic_id == topic.id
+                        || stored.head.topic_id.is_nil()
+                        || topic.id.is_nil()
                 });
                 let at = SourcePartition {
                     cluster: flow.id.source.to_string(),
@@ -107,9 +112,10 @@ impl Plan {
                 let position = positions.last_replicated(&flow.connector_names.source, &at);
                 let impossible = match listed {
                     None => Some(format!("{} has no topic {remote}", target.alias())),
-                    Some(listed) if listed.partitions <= partition => {
-                        Some(format!("{remote} has only {} partitions", listed.partitions))
-                    }
+                    Some(listed) if listed.partitions <= partition => Some(format!(
+                        "{remote} has only {} partitions",
+                        listed.partitions
+                    )),
                     Some(_) => None,
                 };
                 self.jobs.push(Job {
@@ -168,7 +174,9 @@ async fn positions(
 ) -> anyhow::Result<OffsetTable> {
     let topic = &flow.offset_storage_topic;
     let mut table = OffsetTable::new();
-    let partitions = remotes.get(topic.as_str()).map_or(0, |listed| listed.partitions);
+    let partitions = remotes
+        .get(topic.as_str())
+        .map_or(0, |listed| listed.partitions);
     for partition in 0..partitions {
         target
             .read_log(topic, partition, |record| {
@@ -181,7 +189,10 @@ async fn positions(
 }
 
 /// Which topics are compacted, as far as the cluster tells: it may refuse to.
-async fn compacted(cluster: &Cluster, topics: Vec<String>) -> anyhow::Result<HashMap<String, bool>> {
+async fn compacted(
+    cluster: &Cluster,
+    topics: Vec<String>,
+) -> anyhow::Result<HashMap<String, bool>> {
     let answers = match cluster.topic_configs(&topics).await {
         Ok(answers) => answers,
         Err(error) if error.code().is_some_and(|code| code != ErrorCode::NONE) => HashMap::new(),
@@ -189,7 +200,9 @@ async fn compacted(cluster: &Cluster, topics: Vec<String>) -> anyhow::Result<Has
     };
     let told = answers.into_iter().filter_map(|(topic, configs)| {
         let configs = configs.ok()?;
-        let policy = configs.into_iter().find(|entry| entry.name == "cleanup.policy")?;
+        let policy = configs
+            .into_iter()
+            .find(|entry| entry.name == "cleanup.policy")?;
         Some((topic, policy.value?.contains("compact")))
     });
     Ok(told.collect())

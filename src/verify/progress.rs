@@ -146,8 +146,14 @@ impl<'a> Watch<'a> {
     ) -> anyhow::Result<()> {
         let progress = self.progress;
         let add = |number: &AtomicU64, more: u64| _ = number.fetch_add(more, Ordering::Relaxed);
-        add(&progress.done, next.source.saturating_sub(self.at).max(0).unsigned_abs());
-        add(&progress.records, findings.equal.saturating_sub(self.records));
+        add(
+            &progress.done,
+            next.source.saturating_sub(self.at).max(0).unsigned_abs(),
+        );
+        add(
+            &progress.records,
+            findings.equal.saturating_sub(self.records),
+        );
         add(&progress.bytes, findings.bytes.saturating_sub(self.bytes));
         self.at = next.source.max(self.at);
         (self.records, self.bytes) = (findings.equal, findings.bytes);

@@ -134,7 +134,10 @@ impl<'a> Side<'a> {
             let header = &batch.header;
             header.base_offset() >= self.stretch.from && header.next_offset() <= self.stretch.end
         };
-        self.batches.front().filter(|_| self.open.is_empty()).filter(whole)
+        self.batches
+            .front()
+            .filter(|_| self.open.is_empty())
+            .filter(whole)
     }
 
     /// Takes the batch that comes next.
@@ -216,7 +219,9 @@ impl<'a> Side<'a> {
             let (base, count) = (header.base_offset(), header.count());
             if !batch.crc_is_valid() {
                 let alias = cluster.alias();
-                bail!("{alias}: {topic}-{partition}: the batch at offset {base} fails its checksum");
+                bail!(
+                    "{alias}: {topic}-{partition}: the batch at offset {base} fails its checksum"
+                );
             }
             self.bytes += header.total_bytes() as u64;
             if count > 0 && !header.is_control() && base < end {

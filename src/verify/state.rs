@@ -62,7 +62,10 @@ impl State {
                     .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?))
                     .with_context(|| format!("{} is no file of verify's", shown(path)))?;
                 if file.version != VERSION {
-                    bail!("{} is of another version of crosscurrent; delete it", shown(path));
+                    bail!(
+                        "{} is of another version of crosscurrent; delete it",
+                        shown(path)
+                    );
                 }
                 file
             }
@@ -85,7 +88,12 @@ impl State {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn note(&mut self, job: &Job, findings: Findings, next: Place) -> anyhow::Result<()> {
+    pub(crate) fn note(
+        &mut self,
+        job: &Job,
+        findings: Findings,
+        next: Place,
+    ) -> anyhow::Result<()> {
         if self.path.is_none() {
             return Ok(());
         }
@@ -121,7 +129,8 @@ impl State {
 }
 
 fn shown(path: Option<&Path>) -> String {
-    path.map(|path| path.display().to_string()).unwrap_or_default()
+    path.map(|path| path.display().to_string())
+        .unwrap_or_default()
 }
 
 fn key(job: &Job) -> String {

@@ -166,13 +166,18 @@ impl<'a> Walk<'a> {
         if !same {
             return false;
         }
-        let (Some(source), Some(target)) = (self.source.pop_batch(), self.target.pop_batch()) else {
+        let (Some(source), Some(target)) = (self.source.pop_batch(), self.target.pop_batch())
+        else {
             return false;
         };
         let records = u64::from(source.header.count().unsigned_abs());
         self.findings.equal += records;
         self.findings.equal_in_bulk += records;
-        self.paired(records, source.header.next_offset(), target.header.next_offset());
+        self.paired(
+            records,
+            source.header.next_offset(),
+            target.header.next_offset(),
+        );
         self.recent.push_batch(target);
         true
     }
@@ -237,7 +242,11 @@ impl<'a> Walk<'a> {
 
     /// Goes to the nearest place at which both sides go on alike.
     async fn align(&mut self) -> anyhow::Result<()> {
-        let fronts = self.source.window().front().zip(self.target.window().front());
+        let fronts = self
+            .source
+            .window()
+            .front()
+            .zip(self.target.window().front());
         let alike = fronts.is_some_and(|(source, target)| are_alike(source, target));
         if alike && self.changed_in_a_row >= STREAK_MAX {
             self.changed();
@@ -333,7 +342,8 @@ impl<'a> Walk<'a> {
                 target: passed.from,
             };
             let extra = passed.passed - passed.doubled;
-            self.findings.note_many(Kind::Doubled, passed.doubled, place);
+            self.findings
+                .note_many(Kind::Doubled, passed.doubled, place);
             self.findings.note_many(Kind::Extra, extra, place);
         }
         self.target.jump(at);
@@ -360,7 +370,11 @@ impl<'a> Walk<'a> {
     fn skip_to(&mut self, source: usize, target: usize) {
         if source == target {
             for _ in 0..source {
-                let fronts = self.source.window().front().zip(self.target.window().front());
+                let fronts = self
+                    .source
+                    .window()
+                    .front()
+                    .zip(self.target.window().front());
                 if fronts.is_some_and(|(source, target)| are_alike(source, target)) {
                     self.changed();
                 } else {
@@ -373,7 +387,9 @@ impl<'a> Walk<'a> {
         // Offsets that the other side has skipped.
         let hole = |side: &Side<'_>, index: usize, next: i64| {
             let offset = side.window().get(index).map_or(next, |entry| entry.offset);
-            usize::try_from(offset - next).unwrap_or(0).saturating_sub(index)
+            usize::try_from(offset - next)
+                .unwrap_or(0)
+                .saturating_sub(index)
         };
         let source_hole = hole(&self.source, source, self.next.source);
         let target_hole = hole(&self.target, target, self.next.target);
@@ -407,7 +423,8 @@ impl<'a> Walk<'a> {
             Some(elsewhere) => {
                 self.unplaced -= 1;
                 let target = elsewhere.target;
-                self.findings.note(Kind::OutOfOrder, Place { target, ..place });
+                self.findings
+                    .note(Kind::OutOfOrder, Place { target, ..place });
             }
             None => {
                 self.missing.entry(hash).or_default().push(place);
@@ -434,7 +451,8 @@ impl<'a> Walk<'a> {
         if let Some(elsewhere) = take(&mut self.missing, hash) {
             self.unplaced -= 1;
             let source = elsewhere.source;
-            self.findings.note(Kind::OutOfOrder, Place { source, ..place });
+            self.findings
+                .note(Kind::OutOfOrder, Place { source, ..place });
         } else if self.recent.contains(hash, timed) {
             self.findings.note(Kind::Doubled, place);
         } else if compacted {
@@ -455,7 +473,10 @@ impl<'a> Walk<'a> {
 
     /// What one side only has had until now stays so.
     fn place_all(&mut self) {
-        for (kind, unplaced) in [(Kind::Missing, &mut self.missing), (Kind::Extra, &mut self.extra)] {
+        for (kind, unplaced) in [
+            (Kind::Missing, &mut self.missing),
+            (Kind::Extra, &mut self.extra),
+        ] {
             for place in unplaced.drain().flat_map(|(_, places)| places) {
                 self.findings.note(kind, place);
             }
@@ -602,23 +623,35 @@ fn positions<'e>(entries: impl IntoIterator<Item = &'e Entry>, timed: bool) -> H
     positions
 }
 
-/// The nearest indices, of the first `count`, at which both go on alike: two records if there are two, else one.
+/// The nearest indices, of the first `count`, at which both sides have the same record. One that is there more than once on a
+/// side, as content without a key may be, counts only where the next one is the same, too, as long as there is a better one.
 fn meeting(
     source: &VecDeque<Entry>,
     target: &VecDeque<Entry>,
     count: usize,
     timed: bool,
 ) -> Option<(usize, usize)> {
-    let sources = positions(source.iter().take(count), timed);
-    let (mut best, mut good): (Option<(usize, usize)>, Option<(usize, usize)>) = (None, None);
-    for (at, entry) in target.iter().take(count).enumerate() {
-        let is_nearer = |than: Option<(usize, usize)>, found: usize| {
-            than.is_none_or(|(source, target)| found + at < source + target)
-        };
-        if best.is_some_and(|(source, target)| at >= source + target) {
+    let hashes: Vec<u64> = target
+        .iter()
+        .take(count)
+        .map(|entry| entry.hash(timed))
+        .collect();
+    let mut repeated = HashMap::new();
+    let sources = source.iter().take(count).map(|entry| entry.hash(timed));
+    let mut first = HashMap::new();
+    for (at, hash) in sources.enumerate() {
+        first.entry(hash).or_insert(at);
+        *repeated.entry(hash).or_insert(0) += 1;
+    }
+    for hash in &hashes {
+        *repeated.entry(*hash).or_insert(0) += 1;
+    }
+    let (mut sure, mut likely): (Option<(usize, usize)>, Option<(usize, usize)>) = (None, None);
+    for (at, (entry, hash)) in target.iter().zip(&hashes).enumerate() {
+        if sure.is_some_and(|(source, target)| at >= source + target) {
             break;
         }
-        let Some(&found) = sources.get(&entry.hash(timed)) else {
+        let Some(&found) = first.get(hash) else {
             continue;
         };
         if !source.get(found).is_some_and(|it| it.equals(entry)) {
@@ -628,13 +661,17 @@ fn meeting(
             (Some(source), Some(target)) => source.equals(target),
             _ => true,
         };
-        if goes_on && is_nearer(best, found) {
-            best = Some((found, at));
-        } else if is_nearer(good, found) {
-            good = Some((found, at));
+        let is_only = repeated.get(hash) == Some(&2);
+        let best = if goes_on || is_only {
+            &mut sure
+        } else {
+            &mut likely
+        };
+        if best.is_none_or(|(source, target)| found + at < source + target) {
+            *best = Some((found, at));
         }
     }
-    best.or(good)
+    sure.or(likely)
 }
 
 /// One may be a changed copy of the other.
@@ -646,7 +683,8 @@ fn are_alike(source: &Entry, target: &Entry) -> bool {
     let parts = source.view(|mine| {
         target.view(|theirs| {
             let key = mine.key.is_some() && mine.key == theirs.key;
-            let value = mine.value.is_some_and(|value| !value.is_empty()) && mine.value == theirs.value;
+            let value =
+                mine.value.is_some_and(|value| !value.is_empty()) && mine.value == theirs.value;
             key || value
         })
     });
@@ -656,7 +694,8 @@ fn are_alike(source: &Entry, target: &Entry) -> bool {
 /// The batches have the same records, without a look at them.
 fn are_same(source: &RawBatch, target: &RawBatch) -> bool {
     let (mine, theirs) = (&source.header, &target.header);
-    let own_time = [mine, theirs].map(|header| header.timestamp_type() == TimestampType::CreateTime);
+    let own_time =
+        [mine, theirs].map(|header| header.timestamp_type() == TimestampType::CreateTime);
     own_time == [true, true]
         && mine.count() == theirs.count()
         && mine.is_dense()

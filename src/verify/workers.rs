@@ -93,7 +93,10 @@ pub(crate) fn work(
     result?;
     let left = tasks.into_inner().unwrap_or_else(PoisonError::into_inner);
     for (job, _) in left {
-        each(&job, &Outcome::Failed("the system gives no runtime".to_owned()))?;
+        each(
+            &job,
+            &Outcome::Failed("the system gives no runtime".to_owned()),
+        )?;
     }
     Ok(())
 }
@@ -108,7 +111,10 @@ fn worker(
     let ran = tools::block_on(async {
         let mut clusters: HashMap<usize, (Arc<Cluster>, Arc<Cluster>)> = HashMap::new();
         loop {
-            let next = tasks.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let next = tasks
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop_front();
             let Some((job, saved)) = next else {
                 return Ok(());
             };
@@ -143,7 +149,10 @@ async fn one(
     if let Some(why) = &job.impossible {
         return Outcome::Failed(why.clone());
     }
-    let before = saved.as_ref().map(|(findings, _)| findings.clone()).unwrap_or_default();
+    let before = saved
+        .as_ref()
+        .map(|(findings, _)| findings.clone())
+        .unwrap_or_default();
     let mut note = |findings: &Findings, next: Place| {
         // With nobody to receive it, the end is near anyway.
         _ = messages.send(Message::At(job.clone(), findings.clone(), next));
