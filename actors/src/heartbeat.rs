@@ -86,7 +86,13 @@ impl HeartbeatActor {
             let batch = encode(&flow).map_err(|error| error.to_string())?;
             let topic = flow.config.policy.heartbeats_topic();
             flow.target
-                .append(topic, PARTITION, batch, ProducerStamp::NONE)
+                .append(
+                    topic,
+                    PARTITION,
+                    batch,
+                    ProducerStamp::NONE,
+                    flow.config.target.request_timeout,
+                )
                 .await
                 .map_err(|error| error.to_string())
         };

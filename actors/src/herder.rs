@@ -54,6 +54,8 @@ pub struct Herder {
     leaving: BTreeSet<(String, i32)>,
     /// Partitions that are shown as waiting though nothing runs for them.
     shown_blocked: BTreeSet<(String, i32)>,
+    /// Topics of which it was said that they are blocked.
+    told_blocked: BTreeSet<String>,
 }
 
 /// What a round found out.
@@ -87,6 +89,7 @@ impl Herder {
                 running: BTreeMap::new(),
                 leaving: BTreeSet::new(),
                 shown_blocked: BTreeSet::new(),
+                told_blocked: BTreeSet::new(),
             }))
         })
     }
@@ -161,11 +164,8 @@ impl Herder {
     /// Gives partitions that nothing runs for a state and a reason, and takes those back that are past.
     fn show_blocked(&mut self, blocked: &BTreeMap<String, (Blocked, i32)>) {
         let mut shown = BTreeSet::new();
+        self.tell_blocked(blocked);
         for (topic, (Blocked { reason, from }, partitions)) in blocked {
-            let known = (topic.clone(), 0)..(topic.clone(), i32::MAX);
-            if self.shown_blocked.range(known).next().is_none() {
-                warn!(flow = %self.flow.label, topic, reason, "not copied now, trying on");
-            }
             for partition in *from..*partitions {
                 let at = (topic.clone(), partition);
                 if !self.running.contains_key(&at) {
@@ -179,6 +179,30 @@ impl Herder {
             self.flow.registry.remove(&self.key(topic, *partition));
         }
         self.shown_blocked = shown;
+    }
+
+    /// Says once of each topic what is wrong with it and what becomes of it, and when that is over.
+    fn tell_blocked(&mut self, blocked: &BTreeMap<String, (Blocked, i32)>) {
+        let flow = &self.flow.label;
+        for (topic, (Blocked { reason, .. }, _)) in blocked {
+            if !self.told_blocked.insert(topic.clone()) {
+                continue;
+            }
+            let all = (topic.clone(), 0)..=(topic.clone(), i32::MAX);
+            match self.running.range(all).count() {
+                0 => warn!(%flow, topic, reason, "cannot copy the topic yet, trying again"),
+                running => {
+                    warn!(%flow, topic, reason, running, "the topic's running partitions go on, no others are started; trying again");
+                }
+            }
+        }
+        self.told_blocked.retain(|topic| {
+            let still = blocked.contains_key(topic);
+            if !still {
+                info!(%flow, topic, "the topic is well again, or gone");
+            }
+            still
+        });
     }
 
     fn key(&self, topic: &str, partition: i32) -> PartitionKey {

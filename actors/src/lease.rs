@@ -123,6 +123,7 @@ impl Lease {
         topic: &str,
         partition: i32,
         batch: RawBatch,
+        patience: Duration,
     ) -> Result<(), LeaseError> {
         if self.is_lost() {
             return Err(LeaseError::Lost);
@@ -131,7 +132,7 @@ impl Lease {
         let held = &mut *guard;
         let Some((id, owner)) = &mut held.owner else {
             target
-                .append(topic, partition, batch, ProducerStamp::NONE)
+                .append(topic, partition, batch, ProducerStamp::NONE, patience)
                 .await?;
             return Ok(());
         };
@@ -158,19 +159,19 @@ impl Lease {
             transactional: false,
         };
         let records = batch.header.count();
-        match target.append(topic, partition, batch, stamp).await {
+        // Until it is answered, also if nobody waits for the answer any more.
+        held.in_doubt = true;
+        match (target.append(topic, partition, batch, stamp, patience)).await {
             Ok(()) => {
+                held.in_doubt = false;
                 *sequence = next_sequence(*sequence, records);
                 Ok(())
             }
-            Err(error) => {
-                held.in_doubt = true;
-                Err(match FenceError::from(error) {
-                    FenceError::Overtaken(_) => self.lose(),
-                    FenceError::Failed(error) => LeaseError::Failed(error),
-                    FenceError::NotPermitted(_) | FenceError::NotOffered => self.lose(),
-                })
-            }
+            Err(error) => Err(match FenceError::from(error) {
+                FenceError::Overtaken(_) => self.lose(),
+                FenceError::Failed(error) => LeaseError::Failed(error),
+                FenceError::NotPermitted(_) | FenceError::NotOffered => self.lose(),
+            }),
         }
     }
 

@@ -47,5 +47,5 @@ pub use supervisor::{
     RestartPolicy, RestartReason, RunningChild, StartContext, Supervise, SuperviseError,
     Supervisor, TICK_INTERVAL, Unsupervise, Unsupervised,
 };
-pub use target_link::{PRODUCE_TIMEOUT, REQUEST_BYTES_MAX, REQUESTS_IN_FLIGHT};
+pub use target_link::{REQUEST_BYTES_MAX, REQUESTS_IN_FLIGHT};
 pub use worker::{BUDGET_BYTES, Worker};

@@ -42,8 +42,9 @@ pub struct PartitionMap {
 /// What is stored beside the segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Lane {
-    /// Which incarnation of the source topic; nil on clusters that do not say.
+    /// Which incarnation of the source topic, and of the remote topic; nil on clusters that do not say.
     topic_id: Uuid,
+    remote_topic_id: Uuid,
     /// Who wrote last: producer id and epoch.
     producer: Option<(i64, i16)>,
     /// The end of the target's log is known, as of `map`'s downstream end.
@@ -65,6 +66,7 @@ impl Lane {
     fn read(&mut self, head: &MapHead) {
         *self = Self {
             topic_id: head.topic_id,
+            remote_topic_id: head.remote_topic_id,
             producer: (head.producer_id >= 0).then_some((head.producer_id, head.producer_epoch)),
             anchored: true,
             stored: some(head.stored),
@@ -77,6 +79,7 @@ impl Lane {
         MapHead {
             topic_id: self.topic_id,
             extent,
+            remote_topic_id: self.remote_topic_id,
             producer_id,
             producer_epoch,
             stored: self.stored.unwrap_or(NONE),
@@ -151,6 +154,30 @@ impl PartitionMap {
         });
     }
 
+    /// The remote topic has another id than the one that the lane was taken over in.
+    pub fn is_elsewhere(&self, remote_topic_id: Uuid) -> bool {
+        is_another(self.lane().remote_topic_id, remote_topic_id)
+    }
+
+    /// The lane is about to be taken over in this incarnation of the remote topic. If that is another one, nothing of the old
+    /// one's offsets holds any more; what was copied into it stays gone.
+    pub fn writes_to(&self, remote_topic_id: Uuid) -> bool {
+        let known = self.lane().remote_topic_id;
+        let another = is_another(known, remote_topic_id);
+        if another {
+            let (upstream, _) = self.map.ends();
+            self.map.restart(MapStart::From {
+                upstream,
+                downstream: 0,
+            });
+        }
+        self.change(|lane| {
+            lane.remote_topic_id = remote_topic_id;
+            lane.anchored &= !another;
+        });
+        another
+    }
+
     /// The source lost what is at and above `upstream`, or is to be copied again from there on.
     pub fn moved_back(&self, upstream: i64) {
         self.map.truncate_upstream(upstream);
@@ -190,11 +217,6 @@ impl PartitionMap {
 }
 
 impl OffsetMaps {
-    /// The topic that holds the maps of a flow.
-    pub fn topic(&self, flow: &Flow) -> String {
-        format!("mm2-offset-map.{}.internal", flow.config.id.source.as_str())
-    }
-
     /// Creates the topic unless it is there.
     ///
     /// # Errors
@@ -202,7 +224,7 @@ impl OffsetMaps {
     pub async fn create_topic(&self, flow: &Flow) -> Result<(), ClusterError> {
         let factor = flow.config.offset_storage_replication_factor;
         flow.target
-            .create_compacted_topic(&self.topic(flow), PARTITIONS, factor)
+            .create_compacted_topic(&flow.config.offset_map_topic(), PARTITIONS, factor)
             .await
     }
 
@@ -211,7 +233,7 @@ impl OffsetMaps {
     /// # Errors
     /// [`ClusterError`] when it cannot be read whole.
     pub async fn load(&self, flow: &Flow) -> Result<(), ClusterError> {
-        let topic = self.topic(flow);
+        let topic = flow.config.offset_map_topic();
         let began = Instant::now();
         let mut table = MapTable::new();
         let mut records = 0u64;
@@ -277,6 +299,7 @@ impl OffsetMaps {
         &self,
         flow: &Flow,
         positions: impl Iterator<Item = (&'a str, i32, i64)>,
+        patience: Duration,
     ) -> Result<(), LeaseError> {
         for (topic, partition, position) in positions {
             if let Some(open) = self.get(topic, partition) {
@@ -286,16 +309,16 @@ impl OffsetMaps {
                 });
             }
         }
-        self.flush(flow).await.map(drop)
+        self.flush(flow, patience).await.map(drop)
     }
 
-    /// Stores the maps that have changed. Returns how many.
+    /// Stores the maps that have changed. Returns how many. `patience` bounds the answer to one request.
     ///
     /// # Errors
     /// [`LeaseError`]; what was not stored is tried again at the next call.
-    pub async fn flush(&self, flow: &Flow) -> Result<usize, LeaseError> {
+    pub async fn flush(&self, flow: &Flow, patience: Duration) -> Result<usize, LeaseError> {
         let mut flushed = self.flushed.lock().await;
-        let mut writer = Writer::new(flow, self.topic(flow));
+        let mut writer = Writer::new(flow, flow.config.offset_map_topic(), patience);
         let open: Vec<_> = self
             .open
             .iter()
@@ -325,6 +348,7 @@ type Flushed = BTreeMap<(Arc<str>, i32), (u64, i64, i64)>;
 struct Writer<'a> {
     flow: &'a Flow,
     topic: String,
+    patience: Duration,
     builder: BatchBuilder,
     /// What the batch holds, to be noted when it is stored.
     waiting: Vec<Waiting>,
@@ -348,10 +372,11 @@ impl Drop for Writer<'_> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(flow: &'a Flow, topic: String) -> Self {
+    fn new(flow: &'a Flow, topic: String, patience: Duration) -> Self {
         Self {
             flow,
             topic,
+            patience,
             builder: BatchBuilder::new(Codec::None),
             waiting: Vec::new(),
             stored: 0,
@@ -425,7 +450,9 @@ impl<'a> Writer<'a> {
             reason: error.to_string(),
         })?;
         let (target, lease) = (&self.flow.target, &self.flow.lease);
-        lease.append(target, &self.topic, PARTITION, batch).await
+        lease
+            .append(target, &self.topic, PARTITION, batch, self.patience)
+            .await
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use actix::clock::sleep;
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, AsyncContext, Context};
 use engine::batch::{BatchBuilder, Codec};
@@ -19,6 +20,7 @@ use engine::offsets::{
     OffsetTable, SourceOffset, SourceOffsetKey, SourcePartition, UpstreamOffset, partition_for_key,
 };
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::clock::now_ms;
@@ -30,6 +32,8 @@ use crate::supervisor::{ChildSpec, Placement, RunningChild, StartContext, TICK_I
 
 /// Records per batch: well below 1 MiB with topic names of 249 characters.
 const RECORDS_PER_BATCH: i32 = 2_000;
+/// Pause between two attempts at the last flush.
+const FLUSH_RETRY: Duration = Duration::from_millis(100);
 
 /// The positions of one flow that are stored.
 #[derive(Debug, Default)]
@@ -50,7 +54,7 @@ impl Positions {
         let topic = config.offset_storage_topic.as_str();
         let partitions = self.find_or_create(flow, topic).await?;
         flow.maps.create_topic(flow).await?;
-        let maps = flow.maps.topic(flow);
+        let maps = config.offset_map_topic();
         let mut state: Vec<_> = (0..partitions).map(|at| (topic, at)).collect();
         state.push((&maps, 0));
         // From here on nobody else changes what is read now.
@@ -112,12 +116,12 @@ impl Positions {
         Ok(partitions)
     }
 
-    /// Stores the positions that have changed. Returns how many.
+    /// Stores the positions that have changed. Returns how many. `patience` bounds the answer to one request.
     ///
     /// # Errors
     /// [`LeaseError`] of the first partition of the offsets topic that cannot be written; what was not written is
     /// tried again at the next call.
-    pub async fn flush(&self, flow: &Flow) -> Result<usize, LeaseError> {
+    pub async fn flush(&self, flow: &Flow, patience: Duration) -> Result<usize, LeaseError> {
         let Some(partitions) = NonZeroU32::new(self.partitions.load(Ordering::Relaxed)) else {
             return Ok(0);
         };
@@ -140,7 +144,7 @@ impl Positions {
             .values()
             .flatten()
             .map(|(key, acked, _)| (&*key.topic, key.partition, *acked));
-        flow.maps.before_positions(flow, changed).await?;
+        flow.maps.before_positions(flow, changed, patience).await?;
         let mut count = 0;
         for (partition, positions) in due {
             let mut builder = BatchBuilder::new(Codec::None);
@@ -159,6 +163,7 @@ impl Positions {
                         flow,
                         partition,
                         std::mem::replace(&mut builder, BatchBuilder::new(Codec::None)),
+                        patience,
                     )
                     .await?;
                     count += written.len();
@@ -166,7 +171,7 @@ impl Positions {
                 }
             }
             if builder.count() > 0 {
-                self.append(flow, partition, builder).await?;
+                self.append(flow, partition, builder, patience).await?;
                 count += written.len();
                 stored.extend(written);
             }
@@ -179,6 +184,7 @@ impl Positions {
         flow: &Flow,
         partition: u32,
         builder: BatchBuilder,
+        patience: Duration,
     ) -> Result<(), LeaseError> {
         let topic = flow.config.offset_storage_topic.as_str();
         let batch = builder.build().map_err(|error| ClusterError::Unreadable {
@@ -188,8 +194,26 @@ impl Positions {
         })?;
         let partition = i32::try_from(partition).unwrap_or(0);
         flow.lease
-            .append(&flow.target, topic, partition, batch)
+            .append(&flow.target, topic, partition, batch, patience)
             .await
+    }
+}
+
+/// The last flush, tried again until `deadline`: an answer that is lost takes a third of what is left, so that there is time
+/// for another attempt on another connection. To write a position twice does no harm.
+///
+/// # Errors
+/// Why the last attempt failed.
+pub(crate) async fn flush_until(flow: &Flow, deadline: Instant) -> Result<usize, LeaseError> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match flow.positions.flush(flow, left / 3).await {
+            Err(LeaseError::Failed(error)) if Instant::now() + FLUSH_RETRY < deadline => {
+                debug!(flow = %flow.label, %error, "positions not stored, trying again");
+                sleep(FLUSH_RETRY).await;
+            }
+            result => return result,
+        }
     }
 }
 
@@ -245,6 +269,9 @@ impl PositionStore {
     }
 
     fn flush(&mut self, what: What, ctx: &mut Context<Self>) {
+        if self.flow.drain.fired() {
+            return; // the last flush is the worker's
+        }
         if std::mem::replace(&mut self.flushing, true) {
             // The last one still waits for a broker. Maps will be due again in a second.
             self.positions_due |= matches!(what, What::Positions);
@@ -252,9 +279,16 @@ impl PositionStore {
         }
         let flow = self.flow.clone();
         let flush = async move {
-            match what {
-                What::Maps => flow.maps.flush(&flow).await,
-                What::Positions => flow.positions.flush(&flow).await,
+            let patience = flow.config.target.request_timeout;
+            let flush = async {
+                match what {
+                    What::Maps => flow.maps.flush(&flow, patience).await,
+                    What::Positions => flow.positions.flush(&flow, patience).await,
+                }
+            };
+            tokio::select! {
+                result = flush => result,
+                () = flow.drain.wait() => Ok(0),
             }
         };
         let flushed = wrap_future::<_, Self>(flush).map(|result, this, ctx| {

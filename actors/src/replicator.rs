@@ -48,8 +48,8 @@ const REST_MAX: Duration = Duration::from_secs(300);
 /// A lane that never rests is claimed anew in this interval: its transactional id expires
 /// (`transactional.id.expiration.ms`, 7 days by default) though the lane writes.
 const CLAIM_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
-/// An answer that is later than any request can be: the link is given up.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
+/// An answer that is later than any request can be: the link is given up. Twice the target's request timeout where that is longer.
+const ANSWER_DEADLINE_MIN: Duration = Duration::from_secs(60);
 
 /// Batches that a source link fetched.
 #[derive(Debug)]
@@ -64,6 +64,8 @@ pub(crate) struct Chunk {
     pub aborted: Vec<(i64, i64)>,
     /// End of what consumers may read.
     pub high_watermark: i64,
+    /// First offset that is still there; -1 unknown.
+    pub log_start: i64,
 }
 
 impl Message for Chunk {
@@ -197,6 +199,9 @@ pub struct Replicator {
     /// Next upstream offset to take in.
     position: i64,
     last_fetched_epoch: i32,
+    /// Where the source's log starts, and up to where the map was trimmed.
+    log_start: i64,
+    trimmed: i64,
     topic_id: Option<Uuid>,
     following: Following,
     next_follow_id: u64,
@@ -266,6 +271,8 @@ impl Replicator {
             rules: TargetRules::default(),
             position: 0,
             last_fetched_epoch: -1,
+            log_start: -1,
+            trimmed: -1,
             topic_id: None,
             following: Following::Nothing,
             next_follow_id: 0,
@@ -395,11 +402,16 @@ impl Replicator {
             );
         }
         self.rest();
+        if self.log_start > self.trimmed {
+            self.trimmed = self.log_start;
+            self.at.map.map.trim_upstream(self.log_start);
+        }
         if let Some(window) = self.window.as_mut()
             && window.in_flight()
             && let Some((_, link)) = &self.target
         {
-            let late = self.sent_at.elapsed() > ANSWER_DEADLINE;
+            let deadline = (self.flow.config.target.request_timeout * 2).max(ANSWER_DEADLINE_MIN);
+            let late = self.sent_at.elapsed() > deadline;
             if late {
                 links::discard_target(link);
             }

@@ -32,8 +32,6 @@ const FETCH_WAIT: Duration = Duration::from_millis(500);
 const FETCH_WAIT_SHORT: Duration = Duration::from_millis(10);
 /// The same while that has gone on for long: a target that is down must not keep us busy.
 const FETCH_WAIT_SHORT_MAX: Duration = Duration::from_millis(160);
-/// What the network may take on top of the wait.
-const NETWORK_GRACE: Duration = Duration::from_secs(30);
 /// Messages that may wait: two for each partition that is followed or given up at once.
 const MAILBOX_CAPACITY: usize = 1 << 16;
 /// A link without partitions ends after so long.
@@ -179,12 +177,13 @@ impl SourceLink {
                 .unwrap_or(i32::MAX),
             read_committed: self.flow.config.isolation_level == IsolationLevel::ReadCommitted,
         };
+        let timeout = self.flow.config.source.request_timeout;
         let Some((connection, session)) = self.connection.as_mut() else {
             return;
         };
         let sent = session
             .request(&wanted, limits, connection.client_id())
-            .and_then(|frame| connection.try_send(frame, wait + NETWORK_GRACE));
+            .and_then(|frame| connection.try_send(frame, wait + timeout));
         match sent {
             Ok(pending) => {
                 self.in_flight = true;
@@ -334,6 +333,7 @@ fn read(follow: &mut Follow, fetched: Fetched) -> Result<Option<Chunk>, FollowEn
         credit_bytes,
         aborted: fetched.aborted,
         high_watermark: fetched.high_watermark,
+        log_start: fetched.log_start,
     }))
 }
 

@@ -24,10 +24,6 @@ pub const REQUESTS_IN_FLIGHT: usize = 5;
 /// Most bytes of batches in one request; far below a broker's `socket.request.max.bytes` (100 MB). A single batch
 /// may be larger.
 pub const REQUEST_BYTES_MAX: usize = 8 << 20;
-/// How long a broker may wait for the in-sync replicas. MM2: the producer's `request.timeout.ms`.
-pub const PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
-/// What the network may take on top.
-const NETWORK_GRACE: Duration = Duration::from_secs(5);
 /// Messages that may wait. Each replicator has at most five batches here, so this is room for 13,000
 /// partitions on one broker and thread; one that finds no room waits and tries again.
 const MAILBOX_CAPACITY: usize = 1 << 16;
@@ -136,14 +132,16 @@ impl TargetLink {
         let Some((connection, versions)) = self.connection.clone() else {
             return self.connect(ctx);
         };
+        // How long the broker may wait for the in-sync replicas, as a producer's.
+        let timeout = self.flow.config.target.request_timeout;
+        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         while self.in_flight < REQUESTS_IN_FLIGHT && !self.throttled && !self.queues.is_empty() {
             let mut request = self.queues.next_request(REQUEST_BYTES_MAX);
             let mut batches: Vec<ProduceBatch> = request.iter().map(|p| p.batch.clone()).collect();
-            let timeout_ms = i32::try_from(PRODUCE_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
             let (frame, version) =
                 produce::encode(&mut batches, versions, connection.client_id(), timeout_ms);
             drop(batches);
-            match connection.try_send(frame, PRODUCE_TIMEOUT + NETWORK_GRACE) {
+            match connection.try_send(frame, produce::answer_deadline(timeout)) {
                 Ok(pending) => {
                     self.in_flight += 1;
                     let sent = Instant::now();

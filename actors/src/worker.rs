@@ -8,7 +8,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use actix::clock::sleep;
-use actix::{Actor, Addr};
+use actix::{Actor, Addr, spawn};
 use dashmap::DashMap;
 use engine::cluster::Cluster;
 use engine::lane::raw::credit::Budget;
@@ -26,7 +26,7 @@ use crate::herder::Herder;
 use crate::kill_switch::KillSwitch;
 use crate::lease::Lease;
 use crate::offset_maps::OffsetMaps;
-use crate::positions::Positions;
+use crate::positions::{Positions, flush_until};
 use crate::reencode_pool::ReencodePool;
 use crate::registry::{ReasonLabels, Registry};
 use crate::replicator::{DROP_LABELS, REENCODE_LABELS};
@@ -160,26 +160,30 @@ impl Worker {
                 "not everything was acknowledged in time: it is copied again at the next start"
             );
         }
-        for flow in self
-            .flows
-            .iter()
+        // All at once: a target that does not answer must not cost the others' positions.
+        let flushes: Vec<_> = (self.flows.iter())
             .filter(|flow| flow.config.replication_enabled)
-        {
-            match timeout_at(deadline, flow.positions.flush(flow)).await {
-                Ok(Ok(count)) => info!(flow = %flow.label, count, "positions stored"),
-                Ok(Err(error)) => {
-                    clean = false;
-                    warn!(flow = %flow.label, %error, "positions not stored");
-                }
-                Err(_) => {
-                    clean = false;
-                    warn!(flow = %flow.label, "positions not stored in time");
-                }
-            }
+            .map(|flow| spawn(flush_last(flow.clone(), deadline)))
+            .collect();
+        for flush in flushes {
+            clean &= flush.await.unwrap_or(false);
         }
         self.kill_switch.fire();
         clean
     }
+}
+
+/// True if the flow's positions were stored.
+async fn flush_last(flow: Arc<Flow>, deadline: Instant) -> bool {
+    match timeout_at(deadline, flush_until(&flow, deadline)).await {
+        Ok(Ok(count)) => {
+            info!(flow = %flow.label, count, "positions stored");
+            return true;
+        }
+        Ok(Err(error)) => warn!(flow = %flow.label, %error, "positions not stored"),
+        Err(_) => warn!(flow = %flow.label, "positions not stored in time"),
+    }
+    false
 }
 
 fn cluster(config: &ClusterConfig, pool: &BufferPool) -> Arc<Cluster> {
@@ -191,7 +195,14 @@ fn cluster(config: &ClusterConfig, pool: &BufferPool) -> Arc<Cluster> {
     let options = ConnectOptions {
         client_id: config.client_id.as_str().into(),
         connect_timeout: CONNECT_TIMEOUT,
+        request_timeout: config.request_timeout,
         pool: pool.clone(),
     };
-    Cluster::new(config.alias.as_str(), bootstrap, options, Handle::current())
+    Cluster::new(
+        config.alias.as_str(),
+        bootstrap,
+        options,
+        config.admin_request_timeout,
+        Handle::current(),
+    )
 }

@@ -72,6 +72,7 @@ fn main() -> Result<()> {
     let mut window = Window::new(STAMP.producer_id, 0, None);
     measure(&mut report, "window_push_and_ack", samples, &set, |batch| {
         let submission = window.push(Outgoing {
+            runs: Vec::new(),
             batch: batch.clone(),
             upstream_first: batch.header.base_offset(),
             upstream_last: batch.header.last_offset(),

@@ -5,12 +5,14 @@
 //! that several threads read. Admin requests are methods beside it, a file per kind.
 
 mod admin;
+mod bulk_offsets;
 mod cache;
 mod configs;
 mod coordinators;
 mod cursor;
 mod error;
 mod fencing;
+mod groups;
 mod log;
 mod offsets;
 
@@ -20,6 +22,9 @@ pub use configs::{ConfigEntry, ConfigSource};
 pub use cursor::{LOG_READ_BYTES_MAX, LogCursor};
 pub use error::{ClusterError, ErrorCode, Refusal};
 pub use fencing::{FENCE_PATIENCE, FenceError, Fenced};
+pub use groups::{
+    Committed, GroupKind, GroupList, GroupListing, GroupOffset, GroupState, NewOffset, PerGroup,
+};
 pub use log::StoredRecord;
 pub use offsets::OffsetAt;
 
@@ -37,8 +42,6 @@ use tokio::time::Instant;
 
 use crate::wire::{ConnectOptions, Connection, WireError};
 
-/// Bound on one control request, and MM2's default `request.timeout.ms` of an admin client.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Highest Metadata version used: 12 knows topic ids, also in the request.
 const METADATA_VERSION_MAX: i16 = 12;
 /// Controller unknown: nothing was heard yet.
@@ -49,6 +52,8 @@ pub struct Cluster {
     alias: Arc<str>,
     bootstrap: Vec<(String, u16)>,
     options: ConnectOptions,
+    /// Bound on the answer to a request that changes topics.
+    admin_timeout: Duration,
     /// Where the tasks of control connections run, whoever asks for them: the control thread
     /// outlives every data thread.
     runtime: Handle,
@@ -69,17 +74,20 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster that nothing was asked of yet; connections are made when they are needed.
+    /// A cluster that nothing was asked of yet; connections are made when they are needed. `admin_timeout` bounds the
+    /// answers to requests that change topics (MM2: the admin client's `request.timeout.ms`); `options` those to all others.
     pub fn new(
         alias: &str,
         bootstrap: Vec<(String, u16)>,
         options: ConnectOptions,
+        admin_timeout: Duration,
         runtime: Handle,
     ) -> Arc<Self> {
         Arc::new(Self {
             alias: alias.into(),
             bootstrap,
             options,
+            admin_timeout,
             runtime,
             controls: DashMap::new(),
             dialling: DashMap::new(),
@@ -209,7 +217,6 @@ impl Cluster {
         api: &'static str,
         body: &R,
         ours_max: i16,
-        timeout: Duration,
     ) -> Result<R::Response, ClusterError> {
         let connection = match self.controller.load(Ordering::Relaxed) {
             NO_BROKER => self.any().await?,
@@ -218,7 +225,9 @@ impl Cluster {
                 Err(_) => self.any().await?,
             },
         };
-        Ok(connection.request(api, body, ours_max, timeout).await?)
+        Ok(connection
+            .request(api, body, ours_max, self.admin_timeout)
+            .await?)
     }
 
     /// Asks any broker.
@@ -230,7 +239,7 @@ impl Cluster {
     ) -> Result<R::Response, ClusterError> {
         let connection = self.any().await?;
         Ok(connection
-            .request(api, body, ours_max, REQUEST_TIMEOUT)
+            .request(api, body, ours_max, self.options.request_timeout)
             .await?)
     }
 
@@ -246,7 +255,7 @@ impl Cluster {
         let leader = self.leader_or_refresh(topic, partition).await?;
         let connection = self.broker(leader.broker.id).await?;
         Ok(connection
-            .request(api, body, ours_max, REQUEST_TIMEOUT)
+            .request(api, body, ours_max, self.options.request_timeout)
             .await?)
     }
 

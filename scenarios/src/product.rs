@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::process::Process;
 use crate::{Error, await_ok, folders};
 
-/// Environment variables that would change what the binary does; a test must not depend on the caller's.
-const FOREIGN_ENVIRONMENT: [&str; 1] = ["RUST_LOG"];
+/// Which log lines there are; a test must not depend on the caller's.
+const LOG_FILTER: &str = "RUST_LOG";
 
 /// A running `crosscurrent run FILE`. Dropping it kills it (SIGKILL); if the test panics while it owns it,
 /// the end of its log is printed.
@@ -17,6 +17,7 @@ const FOREIGN_ENVIRONMENT: [&str; 1] = ["RUST_LOG"];
 pub struct Product {
     program: PathBuf,
     arguments: Vec<String>,
+    log_filter: Option<String>,
     folder: PathBuf,
     process: Process,
     /// Length of the output when it was started last.
@@ -44,6 +45,27 @@ impl Product {
         properties: &str,
         arguments: &[&str],
     ) -> Result<Self, Error> {
+        Self::start(program, properties, arguments, None)
+    }
+
+    /// [`Product::run`] with other log lines than usual: `log_filter` is for `RUST_LOG`.
+    ///
+    /// # Errors
+    /// As [`Product::run`].
+    pub fn run_logging(
+        program: impl AsRef<Path>,
+        properties: &str,
+        log_filter: &str,
+    ) -> Result<Self, Error> {
+        Self::start(program, properties, &[], Some(log_filter.to_owned()))
+    }
+
+    fn start(
+        program: impl AsRef<Path>,
+        properties: &str,
+        arguments: &[&str],
+        log_filter: Option<String>,
+    ) -> Result<Self, Error> {
         let folder = folders::scratch("product")?;
         let file = folder.join("mm2.properties");
         fs::write(&file, properties).map_err(|e| Error::io("write file", &file, e))?;
@@ -52,10 +74,11 @@ impl Product {
             .map(|&argument| argument.to_owned())
             .collect();
         let program = program.as_ref().to_path_buf();
-        let process = launch(&program, &arguments, &folder)?;
+        let process = launch(&program, &arguments, log_filter.as_deref(), &folder)?;
         Ok(Self {
             program,
             arguments,
+            log_filter,
             folder,
             process,
             before: 0,
@@ -85,7 +108,8 @@ impl Product {
     pub fn restart(&mut self) -> Result<(), Error> {
         self.kill()?;
         self.before = self.output().len();
-        self.process = launch(&self.program, &self.arguments, &self.folder)?;
+        let filter = self.log_filter.as_deref();
+        self.process = launch(&self.program, &self.arguments, filter, &self.folder)?;
         Ok(())
     }
 
@@ -137,15 +161,21 @@ impl Drop for Product {
     }
 }
 
-fn launch(program: &Path, arguments: &[String], folder: &Path) -> Result<Process, Error> {
+fn launch(
+    program: &Path,
+    arguments: &[String],
+    log_filter: Option<&str>,
+    folder: &Path,
+) -> Result<Process, Error> {
     let mut command = Command::new(program);
     command
         .arg("run")
         .arg(folder.join("mm2.properties"))
         .args(arguments);
-    for name in FOREIGN_ENVIRONMENT {
-        command.env_remove(name);
-    }
+    match log_filter {
+        Some(filter) => command.env(LOG_FILTER, filter),
+        None => command.env_remove(LOG_FILTER),
+    };
     Process::spawn("crosscurrent", command, &folder.join("output.log"))
 }
 

@@ -3,6 +3,8 @@
 
 #[path = "embedded_faults/effects.rs"]
 mod effects;
+#[path = "embedded_faults/quota.rs"]
+mod quota;
 
 use std::time::Duration;
 

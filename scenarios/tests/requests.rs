@@ -7,6 +7,10 @@
 
 #[path = "requests/fencing.rs"]
 mod fencing;
+#[path = "requests/groups.rs"]
+mod groups;
+#[path = "requests/offsets.rs"]
+mod offsets;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,12 +36,14 @@ fn engine_of(bootstrap: &str, runtime: &Runtime) -> Arc<Cluster> {
     let options = ConnectOptions {
         client_id: "requests".into(),
         connect_timeout: Duration::from_secs(10),
+        request_timeout: Duration::from_secs(30),
         pool: BufferPool::default(),
     };
     Cluster::new(
         "east",
         bootstrap.split(',').map(address).collect(),
         options,
+        Duration::from_secs(30),
         runtime.handle().clone(),
     )
 }

@@ -10,6 +10,9 @@ on_every_kind! {
     brokers_restarted_under_load,
 }
 
+/// Records that a copy has to grow by, to count as going on.
+const GOING_ON: i64 = 500;
+
 /// Goal: two brokers a side; each side loses and regains a broker by SIGTERM and another by SIGKILL, under load: the
 /// copies equal the sources, nothing lost, nothing doubled. Method: one flow with two replicas everywhere, whose
 /// leaders move, and one with a single replica, whose partitions wait for their broker and meet one that has forgotten
@@ -49,7 +52,7 @@ fn brokers_restarted_under_load(kind: Kind) {
             await_that(
                 &format!("copying of {topic} before {what} goes"),
                 PATIENCE,
-                || copied(flow, topic) > before + 2_000,
+                || copied(flow, topic) > before + GOING_ON,
             )
             .unwrap();
         }
@@ -64,7 +67,7 @@ fn brokers_restarted_under_load(kind: Kind) {
         await_that(
             &format!("copying of {topic} without {what}"),
             PATIENCE,
-            || copied(flow, topic) > before + 2_000,
+            || copied(flow, topic) > before + GOING_ON,
         )
         .unwrap();
         cluster.broker(node_id).start().unwrap();

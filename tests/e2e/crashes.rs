@@ -1,5 +1,7 @@
 //! The product is killed.
 
+use std::time::Instant;
+
 use scenarios::client::unique;
 use scenarios::{Kind, await_that, on_every_kind};
 
@@ -10,30 +12,40 @@ on_every_kind! {
     killed_under_load,
 }
 
-const KILLS: usize = 5;
+/// Records copied before each kill: more than half a second's load, sometimes with maps stored and sometimes without.
+const COPIED_BEFORE: i64 = 3_000;
+/// Markers of the lanes that are taken over: no records.
+const MARKERS: i64 = 3;
 
-/// Goal: killed five times under load, nothing is lost, nothing comes twice and the order is kept: each start goes on right
+/// `KILLS=20` for a long run.
+fn kills() -> usize {
+    std::env::var("KILLS").map_or(5, |kills| kills.parse().unwrap())
+}
+
+/// Goal: killed again and again under load, nothing is lost, nothing comes twice and the order is kept: each start goes on right
 /// behind what the last one had written.
 fn killed_under_load(kind: Kind) {
     let pair = kind.shared_pair().unwrap();
     let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
     let topic = unique("killed");
     east.create_topic(&topic, 3, 1, &[]).unwrap();
-    let flow = Flow::new("kill", pair.east, pair.west, &topic);
+    let flow = Flow::new("kill", pair.east, pair.west, &topic)
+        .with("TARGET.offset.flush.interval.ms = 200");
     let copy = flow.remote(&topic);
     let load = Load::start(pair.east, &topic, 3);
     let mut product = flow.run();
-    let mut seen = 0;
-    for kill in 1..=KILLS {
-        // Well into the copying, past at least one flush of positions.
-        await_that(&format!("copying before kill {kill}"), PATIENCE, || {
-            west.end_offsets(&copy)
-                .is_ok_and(|ends| ends.iter().sum::<i64>() > seen + 8_000)
-        })
-        .unwrap();
+    let copied = || -> i64 { west.end_offsets(&copy).map_or(0, |ends| ends.iter().sum()) };
+    let (mut seen, mut pauses) = (0, Vec::new());
+    for kill in 1..=kills() {
+        let what = format!("copying before kill {kill}");
+        await_that(&what, PATIENCE, || copied() > seen + COPIED_BEFORE).unwrap();
         product.kill().unwrap();
-        seen = west.end_offsets(&copy).unwrap().iter().sum();
+        seen = copied();
+        let since = Instant::now();
         product.restart().unwrap();
+        let what = format!("copying after kill {kill}");
+        await_that(&what, PATIENCE, || copied() > seen + MARKERS).unwrap();
+        pauses.push(since.elapsed());
     }
     let ids = load.stop();
     let found = await_ids(&west, &copy, ids);
@@ -43,5 +55,11 @@ fn killed_under_load(kind: Kind) {
         (0, 0, 0, 0),
         "{found}"
     );
-    eprintln!("{KILLS} kills, {} records", found.found);
+    pauses.sort();
+    let (middle, longest) = (pauses[pauses.len() / 2], pauses[pauses.len() - 1]);
+    eprintln!(
+        "{} kills, {} records; copying again after {middle:?}, {longest:?} at most",
+        kills(),
+        found.found
+    );
 }

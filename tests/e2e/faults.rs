@@ -8,7 +8,7 @@ mod connections;
 mod data;
 
 use embedded::{ApiKey, Effect, Fault, FaultHandle};
-use scenarios::client::{KafkaClient, unique};
+use scenarios::client::{KafkaClient, WriteOptions, unique};
 use scenarios::{Cluster, Embedded, Product, await_ok, await_that, server_properties};
 
 use crate::flows::{Flow, PATIENCE, await_exact, stop};
@@ -35,8 +35,9 @@ struct Stage {
 impl Stage {
     /// Clusters of so many brokers, each with a replica of everything, and a topic of so many partitions on the source.
     fn new(name: &str, brokers: u32, partitions: i32) -> Self {
-        let start =
-            |alias| Embedded::start(alias, brokers, server_properties(brokers, &[])).unwrap();
+        // Nothing stalls these brokers by accident, so that a dead one may be noticed early.
+        let properties = server_properties(brokers, &[("broker.session.timeout.ms", "500")]);
+        let start = |alias| Embedded::start(alias, brokers, properties.clone()).unwrap();
         let (east, west) = (start("east"), start("west"));
         let topic = unique(name);
         let replicas = i32::try_from(brokers).unwrap();
@@ -56,6 +57,15 @@ impl Stage {
             remote,
             client,
         }
+    }
+
+    /// The product waits for answers for a second, not for half a minute.
+    fn impatient(mut self) -> Self {
+        self.flow = self
+            .flow
+            .with("SOURCE.consumer.request.timeout.ms = 1000")
+            .with("TARGET.producer.request.timeout.ms = 1000");
+        self
     }
 
     /// On the source, for the product alone.
@@ -86,7 +96,13 @@ impl Stage {
 
     fn load(&self) -> Load {
         let partitions = self.client_of_source().leaders(&self.topic).unwrap().len();
-        Load::start(&self.east, &self.topic, i32::try_from(partitions).unwrap())
+        // A frozen broker shall hold up what the others are given no longer than it has to.
+        let options = WriteOptions {
+            answer_timeout_ms: 1_000,
+            ..WriteOptions::default()
+        };
+        let partitions = i32::try_from(partitions).unwrap();
+        Load::start_with(&self.east, &self.topic, partitions, options)
     }
 
     fn client_of_source(&self) -> KafkaClient {

@@ -86,6 +86,12 @@ impl Flow {
         )
     }
 
+    /// Starts the product with other log lines than usual, as `RUST_LOG` says.
+    pub(crate) fn run_logging(&self, filter: &str) -> Product {
+        let program = env!("CARGO_BIN_EXE_crosscurrent");
+        Product::run_logging(program, &self.properties(), filter).unwrap()
+    }
+
     /// Starts the product.
     pub(crate) fn run(&self) -> Product {
         run_with(&self.properties(), &[])

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use scenarios::client::{KafkaClient, numbered};
+use scenarios::client::{KafkaClient, WriteOptions, numbered};
 use scenarios::{Cluster, await_that};
 
 use crate::flows::PATIENCE;
@@ -27,13 +27,24 @@ impl Load {
     /// Writes to `partitions` partitions of `topic`, from id 0 on. A write that fails, because brokers come and go,
     /// is not repeated: then what stands in the topic is the truth, not the ids.
     pub(crate) fn start(cluster: &dyn Cluster, topic: &str, partitions: i32) -> Self {
+        Self::start_with(cluster, topic, partitions, WriteOptions::default())
+    }
+
+    /// As [`Load::start`], written in another way.
+    pub(crate) fn start_with(
+        cluster: &dyn Cluster,
+        topic: &str,
+        partitions: i32,
+        options: WriteOptions,
+    ) -> Self {
         let (next, end) = (
             Arc::new(AtomicU64::new(0)),
             Arc::new(AtomicBool::new(false)),
         );
         let (client, topic) = (cluster.client().unwrap(), topic.to_owned());
         let (ids, over) = (next.clone(), end.clone());
-        let writer = thread::spawn(move || write(&client, &topic, partitions, &ids, &over));
+        let writer =
+            thread::spawn(move || write(&client, &topic, partitions, options, &ids, &over));
         Self {
             next,
             end,
@@ -69,13 +80,20 @@ impl Drop for Load {
     }
 }
 
-fn write(client: &KafkaClient, topic: &str, partitions: i32, next: &AtomicU64, end: &AtomicBool) {
+fn write(
+    client: &KafkaClient,
+    topic: &str,
+    partitions: i32,
+    options: WriteOptions,
+    next: &AtomicU64,
+    end: &AtomicBool,
+) {
     while !end.load(Ordering::Acquire) {
         let first = next.load(Ordering::Acquire);
         // Records of 2023, as when history is copied: a broker forgets the producer of what is older than
         // `producer.id.expiration.ms` (1 day) whenever it starts, so a resend alone would double them.
         let records = numbered(first..first + STEP, partitions, 100);
-        if let Err(error) = client.produce(topic, &records) {
+        if let Err(error) = client.produce_with(topic, &records, options) {
             eprintln!("load on {topic}, ids from {first}: {error:?}");
         }
         next.store(first + STEP, Ordering::Release);

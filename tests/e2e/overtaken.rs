@@ -14,8 +14,7 @@ on_every_kind! {
 
 /// `OVERTAKEN_ROUNDS=20` for a long run.
 fn rounds() -> usize {
-    std::env::var("OVERTAKEN_ROUNDS")
-        .map_or(2, |rounds| rounds.parse().expect("a number of rounds"))
+    std::env::var("OVERTAKEN_ROUNDS").map_or(2, |rounds| rounds.parse().unwrap())
 }
 
 /// Goal: a process stopped in the middle of its work (SIGSTOP) and woken after another one went on is refused by the

@@ -11,7 +11,8 @@ use crate::load::Load;
 
 on_every_kind! {
     signals_drain_and_store,
-    signals_while_the_target_is_away,
+    signals_while_the_target_is_frozen,
+    signal_while_the_target_is_dead,
     signal_while_the_source_is_away,
 }
 
@@ -26,7 +27,7 @@ fn signals_drain_and_store(kind: Kind) {
         let topic = unique("signal");
         east.create_topic(&topic, 2, 1, &[]).unwrap();
         let flow = Flow::new(&topic, pair.east, pair.west, &topic)
-            .with("SOURCE.offset.flush.interval.ms = 600000");
+            .with("TARGET.offset.flush.interval.ms = 600000");
         let load = Load::start(pair.east, &topic, 2);
         let mut product = flow.run();
         await_copied(&west, &flow.remote(&topic), 3_000);
@@ -48,20 +49,20 @@ fn signals_drain_and_store(kind: Kind) {
     }
 }
 
-/// Goal: a signal while the target does not answer (frozen, then dead) ends within ten seconds and says by its code 1
-/// that not everything is stored; a second signal ends at once.
-fn signals_while_the_target_is_away(kind: Kind) {
+/// Goal: a signal while the target does not answer ends within ten seconds and says by its code 1 that not everything is
+/// stored; a second signal ends at once.
+fn signals_while_the_target_is_frozen(kind: Kind) {
     let pair = kind.shared_pair().unwrap();
-    let target = kind.start("away", 1, &[]).unwrap();
+    let target = kind.start("frozen", 1, &[]).unwrap();
     let (east, west) = (pair.east.client().unwrap(), target.client().unwrap());
-    let topic = unique("away");
+    let topic = unique("frozen");
     east.create_topic(&topic, 2, 1, &[]).unwrap();
-    let flow = Flow::new("away", pair.east, &*target, &topic);
+    let flow = Flow::new("frozen", pair.east, &*target, &topic);
     let load = Load::start(pair.east, &topic, 2);
     let mut product = flow.run();
-    await_copied(&west, &flow.remote(&topic), 2_000);
+    await_copied(&west, &flow.remote(&topic), 1_000);
     target.broker(1).freeze().unwrap();
-    load.await_more(5_000);
+    load.await_more(1_000);
     assert_eq!(
         end(&mut product, &[Signal::SIGTERM]),
         Some(1),
@@ -73,7 +74,7 @@ fn signals_while_the_target_is_away(kind: Kind) {
     product.restart().unwrap();
     await_more_copied(&west, &flow.remote(&topic), 1_000);
     target.broker(1).freeze().unwrap();
-    load.await_more(5_000);
+    load.await_more(1_000);
     product.process().signal(Signal::SIGTERM).unwrap();
     await_that("first signal taken", PATIENCE, || {
         product
@@ -93,11 +94,22 @@ fn signals_while_the_target_is_away(kind: Kind) {
     );
     assert_eq!(code, Some(1));
 
-    target.broker(1).thaw().unwrap();
-    product.restart().unwrap();
-    await_more_copied(&west, &flow.remote(&topic), 1_000);
+    load.stop();
+}
+
+/// Goal: as above, of a target that is dead.
+fn signal_while_the_target_is_dead(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
+    let target = kind.start("dead", 1, &[]).unwrap();
+    let (east, west) = (pair.east.client().unwrap(), target.client().unwrap());
+    let topic = unique("dead");
+    east.create_topic(&topic, 2, 1, &[]).unwrap();
+    let flow = Flow::new("dead", pair.east, &*target, &topic);
+    let load = Load::start(pair.east, &topic, 2);
+    let mut product = flow.run();
+    await_copied(&west, &flow.remote(&topic), 1_000);
     target.broker(1).kill().unwrap();
-    load.await_more(5_000);
+    load.await_more(1_000);
     assert_eq!(
         end(&mut product, &[Signal::SIGTERM]),
         Some(1),

@@ -14,7 +14,10 @@ pub use client::{ClientKind, ClientOwner, Side, client_properties};
 pub use derive::{Connector, MirrorProperties};
 pub(crate) use error::is_secret;
 pub use error::{ConfigError, ConfigErrors, KeyAt};
-pub use flow::{AutoOffsetReset, ClusterConfig, ConnectorNames, FlowConfig, IsolationLevel};
+pub use flow::{
+    AutoOffsetReset, ClusterConfig, ConnectorNames, FlowConfig, GroupFilter, IsolationLevel,
+    OffsetConfig, OffsetSyncsLocation, Pace, REQUEST_TIMEOUT_MIN,
+};
 pub use host::HostPort;
 pub use provider::{ConfigProvider, ConfigProviders};
 pub use usage::KeyReport;

@@ -41,8 +41,9 @@ mod properties;
 pub use alias::{ClusterAlias, FlowId};
 pub use config::{
     AutoOffsetReset, ClientKind, ClientOwner, ClusterConfig, ConfigError, ConfigErrors,
-    ConfigProvider, ConfigProviders, Connector, ConnectorNames, DURATION_MAX, FlowConfig, HostPort,
-    IsolationLevel, KeyAt, KeyReport, MirrorConfig, MirrorProperties, Side, client_properties,
+    ConfigProvider, ConfigProviders, Connector, ConnectorNames, DURATION_MAX, FlowConfig,
+    GroupFilter, HostPort, IsolationLevel, KeyAt, KeyReport, MirrorConfig, MirrorProperties,
+    OffsetConfig, OffsetSyncsLocation, Pace, REQUEST_TIMEOUT_MIN, Side, client_properties,
 };
 pub use cycle::LoopProof;
 pub use filter::{

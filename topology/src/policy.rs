@@ -180,6 +180,13 @@ impl ReplicationPolicy {
         format!("{source}{separator}checkpoints{separator}internal")
     }
 
+    /// The topic in which the exact offsets of `source`'s records on the target are kept. MM2 knows no such topic, and takes
+    /// the name for one of its own: it is never replicated.
+    pub fn offset_map_topic(&self, source: &ClusterAlias) -> String {
+        let separator = &self.internal_separator;
+        format!("mm2-offset-map{separator}{source}{separator}internal")
+    }
+
     /// MM2: `isCheckpointsTopic`.
     pub fn is_checkpoints_topic(&self, topic: &str) -> bool {
         self.strip_internal(topic)

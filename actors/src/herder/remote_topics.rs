@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use engine::cluster::{ClusterError, ConfigEntry, ConfigSource, NewTopic};
+use engine::cluster::{ClusterError, ConfigEntry, ConfigSource, NewTopic, TopicListing};
 use tracing::info;
 
 use crate::flow::Flow;
@@ -29,27 +29,35 @@ pub(super) async fn create_missing(
     flow: &Flow,
     source: &BTreeMap<String, i32>,
 ) -> Result<BTreeMap<String, Blocked>, ClusterError> {
-    let existing: HashMap<String, i32> = flow
+    let existing: HashMap<String, TopicListing> = flow
         .target
         .topics()
         .await?
         .into_iter()
-        .map(|topic| (topic.name, topic.partitions))
+        .map(|topic| (topic.name.clone(), topic))
         .collect();
-    let mut missing = Vec::new();
+    let (mut missing, mut untold) = (Vec::new(), BTreeMap::new());
     let mut short = BTreeMap::new();
     for (topic, partitions) in source {
         let remote = flow.config.remote_topic(topic);
         match existing.get(&remote) {
             None => missing.push((topic.clone(), remote, *partitions)),
-            Some(has) if has < partitions => {
-                short.insert(remote, (topic.clone(), *has, *partitions));
+            Some(TopicListing {
+                error: Some(code), ..
+            }) => {
+                let target = flow.target.alias();
+                let reason = format!("target cluster {target} answers {code} for {remote}");
+                untold.insert(topic.clone(), Blocked::whole(reason));
+            }
+            Some(listing) if listing.partitions < *partitions => {
+                short.insert(remote, (topic.clone(), listing.partitions, *partitions));
             }
             Some(_) => {}
         }
     }
     let mut blocked = create(flow, missing).await?;
     blocked.extend(grow(flow, short).await?);
+    blocked.extend(untold);
     Ok(blocked)
 }
 

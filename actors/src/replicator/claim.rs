@@ -57,12 +57,26 @@ pub(super) async fn claim(
         return Err(PrepareError::Retry("stopping".to_owned()));
     };
     flow.lease.check(&flow.target).await?;
+    let map = &at.map;
+    let remote = flow
+        .target
+        .leader_or_refresh(&at.remote_topic, at.partition)
+        .await?;
+    if map.writes_to(remote.topic_id) {
+        warn!(
+            topic = %at.remote_topic, partition = at.partition,
+            "the remote topic was deleted and created again: the copy goes on in the new one"
+        );
+    }
     let producer = fence(&flow, &at).await?;
     let end = replicated_end(&flow, &at).await?;
-    let map = &at.map;
+    mend(&at, end)?;
     let resume_at = match map.anchor() {
         Some((upstream, downstream)) => {
-            let tail = compare(&flow, &at, (upstream, downstream), end).await?;
+            let tail = match compare(&flow, &at, (upstream, downstream), end).await? {
+                Some(tail) => tail,
+                None => unseen(&flow, &at, upstream, end - downstream),
+            };
             tell(&at, &tail, (downstream, end));
             for segment in &tail.segments {
                 // What does not grow was compared already, by an earlier attempt of this claim.
@@ -84,7 +98,9 @@ pub(super) async fn claim(
     map.taken_over((producer.id, producer.epoch));
     if new {
         // Else a crash before the next flush would leave nothing to compare from.
-        flow.maps.flush(&flow).await?;
+        flow.maps
+            .flush(&flow, flow.config.target.request_timeout)
+            .await?;
     }
     Ok(Claimed {
         window: Window::new(producer.id, producer.epoch, Some(end)),
@@ -95,17 +111,18 @@ pub(super) async fn claim(
 impl Replicator {
     /// Sends nothing yet: takes the lane over as soon as there is something to send.
     pub(super) fn pump_unclaimed(&mut self, ctx: &mut Context<Self>) {
-        while let Some(Backlog::Skip { .. }) = self.backlog.front()
-            && let Some(Backlog::Skip {
-                upstream_last,
-                credit_bytes,
-            }) = self.backlog.pop_front()
-            && !self.claiming
+        if self.claiming {
+            return;
+        }
+        while let Some(Backlog::Skip {
+            upstream_last,
+            credit_bytes,
+        }) = (self.backlog).pop_front_if(|front| matches!(front, Backlog::Skip { .. }))
         {
             self.skipped(upstream_last);
             self.credit.give_back(credit_bytes);
         }
-        if !self.backlog.is_empty() && !self.claiming && !self.flow.drain.fired() {
+        if !self.backlog.is_empty() && !self.flow.drain.fired() {
             self.claim(ctx);
         }
     }
@@ -253,13 +270,35 @@ async fn replicated_end(flow: &Flow, at: &Assignment) -> Result<i64, PrepareErro
     }
 }
 
-/// Lays the target's log from `downstream` to `end` beside the source's from `upstream` on.
+/// The target has lost records that it had acknowledged, in an election of a leader that lacked them: they are copied
+/// again.
+fn mend(at: &Assignment, end: i64) -> Result<(), PrepareError> {
+    let (topic, partition) = (&at.remote_topic, at.partition);
+    match at.map.anchor() {
+        Some((upstream, downstream)) if end < downstream => {
+            let Some(resume_at) = at.map.map.truncate_downstream(end) else {
+                return Err(PrepareError::Halt(format!(
+                    "the log of {topic}-{partition} on the target ends at {end}, it lacks records that it had acknowledged, \
+                     and which they were is not known: compare both clusters, then restart"
+                )));
+            };
+            warn!(
+                topic = %topic, partition, end, lost = downstream - end, from = resume_at, to = upstream,
+                "the target lost records that it had acknowledged: copying them again"
+            );
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Lays the target's log from `downstream` to `end` beside the source's from `upstream` on; none if we may not read it.
 async fn compare(
     flow: &Flow,
     at: &Assignment,
     (upstream, downstream): (i64, i64),
     end: i64,
-) -> Result<Tail, PrepareError> {
+) -> Result<Option<Tail>, PrepareError> {
     let mut tail = TailMatch::new(upstream);
     let (topic, partition) = (&at.source_topic, at.partition);
     // The target was truncated or its records expired meanwhile: what is left of the tail is compared.
@@ -272,7 +311,15 @@ async fn compare(
         .target
         .cursor(&at.remote_topic, partition, from, end, false);
     let mut source = None;
-    while let Some(batches) = target.next().await? {
+    loop {
+        let batches = match target.next().await {
+            Ok(Some(batches)) => batches,
+            Ok(None) => break,
+            Err(error) if error.code() == Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
         for batch in &batches {
             tail.target(batch, from)
                 .map_err(|error| unreadable(flow.target.alias(), at, &error))?;
@@ -311,7 +358,24 @@ async fn compare(
             }
         }
     }
-    Ok(tail.finish())
+    Ok(Some(tail.finish()))
+}
+
+/// The target's tail may not be read: what is in it is copied again, and that is said.
+fn unseen(flow: &Flow, at: &Assignment, upstream: i64, offsets: i64) -> Tail {
+    // One is the marker that we left just now.
+    if offsets > 1 {
+        warn!(
+            topic = %at.remote_topic, partition = at.partition, offsets,
+            "no READ on the remote topic on {}: what was written to it since the last stored map is copied again",
+            flow.target.alias()
+        );
+    }
+    Tail {
+        upstream_end: upstream,
+        foreign_records: u64::try_from(offsets - 1).unwrap_or(0),
+        ..Tail::default()
+    }
 }
 
 fn feed(

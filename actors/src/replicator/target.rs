@@ -194,6 +194,9 @@ impl Replicator {
         let found =
             wrap_future::<_, Self>(look).map(|leader: Result<Leader, ClusterError>, this, ctx| {
                 match leader {
+                    Ok(leader) if this.at.map.is_elsewhere(leader.topic_id) => {
+                        this.fail("the remote topic was deleted and created again", ctx);
+                    }
                     Ok(leader) => {
                         let link = links::target(&this.flow, &leader.broker);
                         this.target = Some((leader, link));
@@ -324,14 +327,14 @@ impl Replicator {
                 Ok(None) => "it knows nothing of our producer".to_owned(),
                 Err(error) => error.to_string(),
             };
+            // The next claim finds out what is missing, and copies it again.
             let reason = format!(
-                "the log of {}-{} on {} was cut: it lacks records that it had acknowledged ({known}); compare both \
-                 clusters, then restart",
+                "the log of {}-{} on {} was cut: it lacks records that it had acknowledged ({known})",
                 this.at.remote_topic,
                 this.at.partition,
                 this.flow.target.alias()
             );
-            this.halt(&reason, ctx);
+            this.fail(&reason, ctx);
         });
         ctx.spawn(asked);
     }

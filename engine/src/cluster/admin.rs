@@ -7,7 +7,7 @@ use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, Top
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use super::{Cluster, ClusterError, ErrorCode, REQUEST_TIMEOUT, Refusal};
+use super::{Cluster, ClusterError, ErrorCode, Refusal};
 
 /// How long the controller may take for creating topics, before it answers REQUEST_TIMED_OUT.
 const CREATE_TIMEOUT_MS: i32 = 15_000;
@@ -69,12 +69,7 @@ impl Cluster {
                 .with_timeout_ms(CREATE_TIMEOUT_MS)
                 .with_topics(chunk.iter().map(creatable).collect());
             let answer = self
-                .ask_controller(
-                    "CreateTopics",
-                    &request,
-                    CREATE_TOPICS_VERSION_MAX,
-                    REQUEST_TIMEOUT,
-                )
+                .ask_controller("CreateTopics", &request, CREATE_TOPICS_VERSION_MAX)
                 .await?;
             results.extend(answer.topics.into_iter().map(|topic| {
                 let refusal = Refusal::new(topic.error_code, topic.error_message.as_deref())
@@ -105,12 +100,7 @@ impl Cluster {
                 .with_timeout_ms(CREATE_TIMEOUT_MS)
                 .with_topics(topics.collect());
             let answer = self
-                .ask_controller(
-                    "CreatePartitions",
-                    &request,
-                    CREATE_PARTITIONS_VERSION_MAX,
-                    REQUEST_TIMEOUT,
-                )
+                .ask_controller("CreatePartitions", &request, CREATE_PARTITIONS_VERSION_MAX)
                 .await?;
             results.extend(answer.results.into_iter().map(|topic| {
                 let refusal = Refusal::new(topic.error_code, topic.error_message.as_deref())
@@ -158,12 +148,9 @@ fn may_exist_elsewhere(code: ErrorCode) -> bool {
     matches!(code.0, 29 | 31 | 35)
 }
 
-/// None for a topic that is not ours to see. An error with partitions is about their leaders, and passes.
+/// An error with partitions is about their leaders, and passes. Topics that are not ours to see are not in the answer.
 fn listing(topic: MetadataResponseTopic) -> Option<TopicListing> {
     let error = ErrorCode(topic.error_code).err();
-    if error == Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED) {
-        return None;
-    }
     Some(TopicListing {
         name: topic.name?.to_string(),
         id: topic.topic_id,
@@ -217,9 +204,9 @@ mod tests {
         for error in [
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             ErrorCode::LEADER_NOT_AVAILABLE,
+            ErrorCode::TOPIC_AUTHORIZATION_FAILED,
         ] {
             assert_eq!(with(error, 0), Some((0, Some(error))));
         }
-        assert_eq!(with(ErrorCode::TOPIC_AUTHORIZATION_FAILED, 0), None);
     }
 }

@@ -111,7 +111,8 @@ impl Cluster {
         self.cached_leader(topic, partition).ok()
     }
 
-    fn cached_leader(&self, topic: &str, partition: i32) -> Result<Leader, ErrorCode> {
+    /// As [`Self::leader`], with the reason why there is none.
+    pub(super) fn cached_leader(&self, topic: &str, partition: i32) -> Result<Leader, ErrorCode> {
         let leaders = self
             .topics
             .get(topic)

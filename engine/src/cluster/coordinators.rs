@@ -11,7 +11,7 @@ use kafka_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::{Request, StrBytes};
 use tokio::time::{Instant, sleep};
 
-use super::{BrokerAddress, Cluster, ClusterError, ErrorCode, REQUEST_TIMEOUT, Refusal};
+use super::{BrokerAddress, Cluster, ClusterError, ErrorCode, Refusal};
 use crate::wire::{Connection, WireError};
 
 /// Name of the request.
@@ -31,7 +31,6 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// What is coordinated; the value is Kafka's key type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum CoordinatorKind {
-    #[expect(dead_code, reason = "requests about groups follow")]
     Group = 0,
     Transaction = 1,
 }
@@ -150,7 +149,12 @@ impl Cluster {
             .best_of(asked.api, R::KEY, min, max.min(R::VERSIONS.max))
             .map_err(|error| (false, error.into()))?;
         connection
-            .request_version(asked.api, asked.body, version, time_left(asked.deadline))
+            .request_version(
+                asked.api,
+                asked.body,
+                version,
+                self.time_left(asked.deadline),
+            )
             .await
             .map_err(|error| (true, error.into()))
     }
@@ -260,7 +264,7 @@ impl Cluster {
                 request.with_key(names.next().unwrap_or_default())
             };
             let answer = connection
-                .request_version(API, &request, version, time_left(deadline))
+                .request_version(API, &request, version, self.time_left(deadline))
                 .await?;
             if !many {
                 found.extend(keys.iter().cloned().map(|key| (key, self.one(&answer))));
@@ -330,10 +334,12 @@ impl Cluster {
     }
 }
 
-/// What an answer may take: up to `deadline`, at least a second, at most [`REQUEST_TIMEOUT`].
-fn time_left(deadline: Instant) -> Duration {
-    const LEAST: Duration = Duration::from_secs(1);
-    deadline
-        .saturating_duration_since(Instant::now())
-        .clamp(LEAST, REQUEST_TIMEOUT)
+impl Cluster {
+    /// What an answer may take: up to `deadline`, at least a second, at most the cluster's request timeout.
+    fn time_left(&self, deadline: Instant) -> Duration {
+        const LEAST: Duration = Duration::from_secs(1);
+        deadline
+            .saturating_duration_since(Instant::now())
+            .clamp(LEAST, self.options.request_timeout.max(LEAST))
+    }
 }

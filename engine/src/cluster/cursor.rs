@@ -2,17 +2,18 @@
 //! topic before a lane writes, two logs side by side.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use batch::{AbortedTransactions, RawBatch, batches};
 
-use super::{Cluster, ClusterError, ErrorCode, Leader, REQUEST_TIMEOUT};
+use super::{Cluster, ClusterError, ErrorCode, Leader};
 use crate::lane::raw::fetch::{self, FetchLimits, FetchSession, Slot, Wanted};
 use crate::wire::Connection;
 
 /// Bytes asked for per request.
 pub const LOG_READ_BYTES_MAX: i32 = 1 << 20;
 /// How long a broker may wait for records that must be there.
-const WAIT_MS: i32 = 500;
+const WAIT: Duration = Duration::from_millis(500);
 /// Answers without progress before reading is given up: a log whose end cannot be reached.
 const EMPTY_ANSWERS_MAX: u32 = 20;
 /// Leader changes and lost connections in a row that are survived.
@@ -79,7 +80,7 @@ impl LogCursor<'_> {
                     self.open = None;
                     tracing::debug!(topic = %self.topic, partition = self.partition, %error, "reading on");
                     let noticed = tokio::time::Instant::now();
-                    tokio::time::sleep(std::time::Duration::from_millis(100) * retries).await;
+                    tokio::time::sleep(Duration::from_millis(100) * retries).await;
                     self.cluster.refresh(&self.topic, noticed).await?;
                 }
                 Err(error) => return Err(error),
@@ -105,7 +106,7 @@ impl LogCursor<'_> {
             }
         };
         let limits = FetchLimits {
-            wait_ms: WAIT_MS,
+            wait_ms: i32::try_from(WAIT.as_millis()).unwrap_or(i32::MAX),
             bytes_max: LOG_READ_BYTES_MAX,
             read_committed: self.read_committed,
         };
@@ -119,7 +120,8 @@ impl LogCursor<'_> {
             bytes_max: LOG_READ_BYTES_MAX,
         };
         let frame = session.request(&[(Slot(0), wanted)], limits, connection.client_id())?;
-        let bytes = connection.send(frame, REQUEST_TIMEOUT).await?.await?;
+        let timeout = self.cluster.options.request_timeout + WAIT;
+        let bytes = connection.send(frame, timeout).await?.await?;
         let answer = session
             .answer(bytes)
             .map_err(|reason| connection.malformed(fetch::API, reason))?;

@@ -17,13 +17,15 @@ use kafka_protocol::protocol::{Request, StrBytes};
 use tokio::time::Instant;
 
 use super::admin::topic_name;
-use super::coordinators::{CoordinatorKind, ToCoordinator};
-use super::{Cluster, ClusterError, ErrorCode, Refusal};
+use super::coordinators::{CoordinatorKind, Pause, ToCoordinator, is_outage};
+use super::{Cluster, ClusterError, ErrorCode, OffsetAt, Refusal};
 use crate::wire::WireError;
 
 /// Bound on a takeover, all of its repetitions included; one answer may come up to a second later. Well below
-/// [`TRANSACTION_TIMEOUT_MS`], so that the coordinator never ends a takeover by itself: that would fence its owner.
+/// the transaction timeout of a minute, so that the coordinator never ends a takeover by itself: that would fence its owner.
 pub const FENCE_PATIENCE: Duration = Duration::from_secs(45);
+/// How long a topic that brokers do not know may be one that they have not heard of yet.
+const UNKNOWN_PATIENCE: Duration = Duration::from_secs(3);
 /// Java producers' own default: a cluster that allows less (`transaction.max.timeout.ms`) refuses those too.
 const TRANSACTION_TIMEOUT_MS: i32 = 60_000;
 const INIT_PRODUCER_ID_VERSION_MAX: i16 = 4;
@@ -125,6 +127,7 @@ impl Cluster {
         partition: i32,
     ) -> Result<Fenced, FenceError> {
         let lane = Lane::new(self, transactional_id);
+        lane.await_leader(topic, partition).await?;
         let owner = lane.init(NO_PRODUCER, 0).await?;
         if owner.epoch > 0 {
             lane.mark(owner, &[(topic, partition)]).await?;
@@ -142,6 +145,9 @@ impl Cluster {
         partitions: &[(&str, i32)],
     ) -> Result<Fenced, FenceError> {
         let lane = Lane::new(self, transactional_id);
+        for (topic, partition) in partitions {
+            lane.await_leader(topic, *partition).await?;
+        }
         let fenced = lane.init(NO_PRODUCER, 0).await?;
         lane.mark(fenced, partitions).await?;
         Ok(fenced)
@@ -197,6 +203,36 @@ impl<'a> Lane<'a> {
 
     fn wire_id(&self) -> TransactionalId {
         TransactionalId(StrBytes::from_string(self.id.to_string()))
+    }
+
+    /// Waits until the partition is served. A marker for one that its broker has not set up yet, of a topic just
+    /// created, may end in a request that the broker never answers (4.3.1 counts such partitions wrongly when others
+    /// are in the request): no marker of that coordinator is then written for 30 s, nor those of other applications.
+    async fn await_leader(&self, topic: &str, partition: i32) -> Result<(), ClusterError> {
+        let mut pause = Pause::default();
+        let unknown_until = Instant::now() + UNKNOWN_PATIENCE;
+        loop {
+            let asked = Instant::now();
+            let place = OffsetAt::LogEnd;
+            let Err(error) = self.cluster.offset(topic, partition, place).await else {
+                return Ok(());
+            };
+            let deadline = match error.code() {
+                Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => unknown_until,
+                Some(ErrorCode::LEADER_NOT_AVAILABLE | ErrorCode::NOT_LEADER_OR_FOLLOWER) => {
+                    self.deadline
+                }
+                _ if is_outage(&error) => self.deadline,
+                _ => return Err(error),
+            };
+            if !pause.wait(deadline).await {
+                return Err(error);
+            }
+            match self.cluster.refresh(topic, asked).await {
+                Err(error) if !is_outage(&error) => return Err(error),
+                _ => {}
+            }
+        }
     }
 
     /// Each of these requests may be sent twice: one more epoch is taken, or nothing changes.
@@ -308,5 +344,62 @@ impl<'a> Lane<'a> {
         self.ask("EndTxn", &request, versions, |a| a.error_code)
             .await
             .map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: ErrorCode) -> FenceError {
+        FenceError::from(ClusterError::Refused {
+            alias: "west".into(),
+            api: "EndTxn",
+            what: "lane".to_owned(),
+            refusal: Refusal {
+                code,
+                message: None,
+            },
+        })
+    }
+
+    #[test]
+    fn every_refusal_says_what_the_lane_does_next() {
+        for code in [
+            ErrorCode::CLUSTER_AUTHORIZATION_FAILED,
+            ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        ] {
+            assert!(matches!(refused(code), FenceError::NotPermitted(_)));
+        }
+        for code in [
+            ErrorCode::INVALID_PRODUCER_EPOCH,
+            ErrorCode::INVALID_PRODUCER_ID_MAPPING,
+            ErrorCode::PRODUCER_FENCED,
+        ] {
+            assert!(matches!(refused(code), FenceError::Overtaken(_)));
+        }
+        for code in [
+            ErrorCode::CONCURRENT_TRANSACTIONS,
+            ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+        ] {
+            assert!(matches!(refused(code), FenceError::Failed(_)));
+        }
+        let unsupported = refused(ErrorCode::UNSUPPORTED_VERSION);
+        assert!(matches!(unsupported, FenceError::NotOffered));
+        let too_old = WireError::Unsupported {
+            broker: "b:1".to_owned(),
+            api: "InitProducerId",
+            offered: "none".to_owned(),
+            needed: "0 to 4".to_owned(),
+        };
+        let too_old = FenceError::from(ClusterError::from(too_old));
+        assert!(matches!(too_old, FenceError::NotOffered));
+    }
+
+    /// A takeover that the coordinator ends by itself fences its own owner.
+    #[test]
+    fn a_takeover_is_given_up_before_its_transaction_times_out() {
+        let longest = FENCE_PATIENCE + Duration::from_secs(1);
+        assert!(longest.as_millis() < u128::from(TRANSACTION_TIMEOUT_MS.unsigned_abs()));
     }
 }

@@ -10,12 +10,9 @@ use batch::{
 };
 use bytes::Bytes;
 
-use super::{Cluster, ClusterError, OffsetAt, REQUEST_TIMEOUT, Refusal};
+use super::{Cluster, ClusterError, OffsetAt, Refusal};
 use crate::lane::raw::produce::{self, Outcome, ProduceBatch, ProduceVersions};
 use crate::wire::WireError;
-
-/// Bound on a request that writes to an internal topic, on the broker's side.
-const PRODUCE_TIMEOUT_MS: i32 = 15_000;
 
 /// A record of an internal topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +143,9 @@ impl Cluster {
         }
     }
 
-    /// Appends one batch to a partition, acknowledged by all in-sync replicas, as the producer `owner`.
+    /// Appends one batch to a partition, acknowledged by all in-sync replicas, as the producer `owner`. The broker may wait
+    /// `patience` for its replicas, at most the cluster's request timeout; an answer that does not come closes the
+    /// connection, so that the next attempt has another one.
     ///
     /// # Errors
     /// [`ClusterError`]; the batch may nevertheless be in the log.
@@ -156,6 +155,7 @@ impl Cluster {
         partition: i32,
         batch: RawBatch,
         owner: ProducerStamp,
+        patience: Duration,
     ) -> Result<(), ClusterError> {
         let leader = self.leader_or_refresh(topic, partition).await?;
         let connection = self.broker(leader.broker.id).await?;
@@ -167,15 +167,18 @@ impl Cluster {
             header: stamp(&batch.header, owner),
             body: batch.body,
         };
-        let (frame, version) = produce::encode(
-            &mut [batch],
-            versions,
-            connection.client_id(),
-            PRODUCE_TIMEOUT_MS,
-        );
-        let timeout =
-            REQUEST_TIMEOUT + Duration::from_millis(PRODUCE_TIMEOUT_MS.unsigned_abs().into());
-        let bytes = connection.send(frame, timeout).await?.await?;
+        let timeout = patience.min(self.options.request_timeout);
+        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        let (frame, version) =
+            produce::encode(&mut [batch], versions, connection.client_id(), timeout_ms);
+        let limit = produce::answer_deadline(timeout);
+        let answer = async { connection.send(frame, limit).await?.await };
+        // A connection looks at the deadline of its oldest request, and a longer one may be stuck in front of this one.
+        let Ok(bytes) = tokio::time::timeout(limit, answer).await else {
+            connection.close(&format!("no answer to {} within {limit:?}", produce::API));
+            return Err(connection.close_reason().into());
+        };
+        let bytes = bytes?;
         let answer = produce::decode(bytes, version)
             .map_err(|reason| connection.malformed(produce::API, reason))?;
         let outcome = answer

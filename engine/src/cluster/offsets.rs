@@ -18,7 +18,7 @@ use super::{Cluster, ClusterError, Refusal};
 const CONSUMER: BrokerId = BrokerId(-1);
 /// A debugging consumer: sees the log beyond the high watermark.
 const DEBUGGER: BrokerId = BrokerId(-2);
-const LIST_OFFSETS_VERSION_MAX: i16 = 7;
+pub(super) const LIST_OFFSETS_VERSION_MAX: i16 = 7;
 const OFFSET_FOR_LEADER_EPOCH_VERSION_MAX: i16 = 4;
 const INIT_PRODUCER_ID_VERSION_MAX: i16 = 4;
 const DESCRIBE_PRODUCERS_VERSION_MAX: i16 = 0;
@@ -37,6 +37,15 @@ pub enum OffsetAt {
     LastStable,
 }
 
+/// How ListOffsets says it: a timestamp, and who asks.
+pub(super) fn wire_place(at: OffsetAt) -> (i64, BrokerId) {
+    match at {
+        OffsetAt::Earliest => (-2, CONSUMER),
+        OffsetAt::Latest | OffsetAt::LastStable => (-1, CONSUMER),
+        OffsetAt::LogEnd => (-1, DEBUGGER),
+    }
+}
+
 impl Cluster {
     /// An offset of a partition, asked of its leader.
     ///
@@ -49,21 +58,14 @@ impl Cluster {
         at: OffsetAt,
     ) -> Result<i64, ClusterError> {
         const API: &str = "ListOffsets";
+        let (timestamp, replica_id) = wire_place(at);
         let asked = ListOffsetsPartition::default()
             .with_partition_index(partition)
             .with_current_leader_epoch(NO_EPOCH)
-            .with_timestamp(match at {
-                OffsetAt::Earliest => -2,
-                OffsetAt::Latest | OffsetAt::LogEnd | OffsetAt::LastStable => -1,
-            });
+            .with_timestamp(timestamp);
         let topics = ListOffsetsTopic::default()
             .with_name(topic_name(topic))
             .with_partitions(vec![asked]);
-        let replica_id = if at == OffsetAt::LogEnd {
-            DEBUGGER
-        } else {
-            CONSUMER
-        };
         let request = ListOffsetsRequest::default()
             .with_replica_id(replica_id)
             .with_isolation_level(i8::from(at == OffsetAt::LastStable))

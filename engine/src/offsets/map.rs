@@ -5,10 +5,11 @@
 //! marker that fences a lane. A topic with none of these is one run. Source of the rules: `docs/spec/mm2.md` 5.3 (what MM2
 //! answers approximately) and `docs/spec/real-kafka.md` 1 (fencing markers).
 //!
-//! **Cost.** Runs are packed in blocks of 128; one marker for every 100 records costs 3.5 bytes an entry, of memory and on the
-//! target (a test measures it), 28.5 at the very most. A question is a binary search over the blocks and a walk through one.
-//! **Bounds.** What lies below the source's log start is dropped ([`OffsetMap::trim_upstream`]), and the oldest of more than
-//! [`BLOCKS_MAX`] blocks, that is of 16,777,216 entries (60 MB).
+//! **Cost.** Runs are packed in blocks of 128; with one marker for every 100 records an entry takes 3.9 bytes of memory and 3.7
+//! bytes on the target (a test measures both), 29 at the very most. A question is a binary search over the blocks and a walk
+//! through one.
+//! **Bounds.** What lies below the source's log start is forgotten ([`OffsetMap::trim_upstream`]), and so is the oldest of more
+//! than [`BLOCKS_MAX`] full blocks, that is of 16,777,216 entries (64 MB of such transactions).
 //!
 //! A map belongs to one incarnation of a source topic, that is to its topic id. Pure: no I/O, no clock.
 
@@ -334,10 +335,10 @@ impl OffsetMap {
         let next = Block::new(self.tail.end);
         let mut full = std::mem::replace(&mut self.tail, next);
         full.packed.shrink_to_fit();
-        self.push_sealed(full);
-        while self.sealed.len() > BLOCKS_MAX {
+        while self.sealed.len() >= BLOCKS_MAX {
             self.drop_oldest();
         }
+        self.push_sealed(full);
     }
 
     fn push_sealed(&mut self, block: Block) {

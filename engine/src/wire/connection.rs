@@ -40,6 +40,8 @@ pub struct ConnectOptions {
     pub client_id: Arc<str>,
     /// Bound on connecting and on the ApiVersions exchange together.
     pub connect_timeout: Duration,
+    /// Bound on the answer to one request, the ApiVersions exchange included. MM2: `request.timeout.ms`.
+    pub request_timeout: Duration,
     /// Where read buffers come from.
     pub pool: BufferPool,
 }
@@ -145,6 +147,7 @@ impl Connection {
         tokio::spawn(read_loop(shared.clone(), read, options.pool.clone()));
         let connection = Self { shared, outgoing };
         let left = deadline.saturating_duration_since(Instant::now());
+        let left = left.min(options.request_timeout);
         let versions = connection.api_versions(left).await?;
         // Set once, here, before anybody else holds the connection.
         drop(connection.shared.versions.set(versions));

@@ -9,8 +9,8 @@ mod consumer;
 mod group;
 mod offsets;
 mod settings;
+mod table;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,10 +25,11 @@ use crate::settings::Settings;
 use crate::state::Status;
 
 pub(crate) use classic::{Classic, Joining, Synced};
-pub(crate) use consumer::{Beat, Described, Image, Refusal};
-pub(crate) use group::{Committer, Group, Kind};
+pub(crate) use consumer::{Beat, Consumers, Described, Image, Refusal};
+pub(crate) use group::{Committer, Group, Kind, Known};
 pub(crate) use offsets::Committed;
 pub(crate) use settings::GroupSettings;
+pub(crate) use table::Table;
 
 /// Groups whose broker does not serve are looked at again after this long.
 const ABSENT_BROKER_PAUSE_MS: i64 = 200;
@@ -46,9 +47,6 @@ pub(crate) struct Client {
     pub(crate) id: StrBytes,
     pub(crate) host: StrBytes,
 }
-
-/// Groups by id.
-pub(crate) type Table = BTreeMap<StrBytes, Group>;
 
 /// All groups of the cluster. Lock order: this, then the cluster's state, then a partition.
 #[derive(Debug)]
@@ -100,24 +98,20 @@ impl Groups {
             settings: &self.settings,
         };
         let mut table = self.table();
-        if let Some(group) = table.get_mut(id) {
-            group.loaded_in(coordinator.epoch, &at);
-        }
+        table.load(id, coordinator.epoch, &at);
         let result = work(&mut table, &at);
-        if let Some(group) = table.get_mut(id) {
-            group.loaded_in(coordinator.epoch, &at); // it may be new
-            if let Some(deadline) = group.deadline()
-                && deadline < self.next_ms.load(Ordering::Acquire)
-            {
-                self.earlier.notify_one();
-            }
+        // It may be new.
+        let deadline = table.load(id, coordinator.epoch, &at);
+        let deadline = deadline.and_then(|group| group.deadline());
+        if deadline.is_some_and(|deadline| deadline < self.next_ms.load(Ordering::Acquire)) {
+            self.earlier.notify_one();
         }
         Ok(result)
     }
 
-    /// Every group that the asked broker coordinates.
+    /// Every group that the asked broker coordinates and whose log knows it.
     pub(crate) fn for_each_here(&self, incoming: &Incoming, mut visit: impl FnMut(&str, &Group)) {
-        for (id, group) in self.table().iter() {
+        for (id, group) in self.table().all_shown() {
             if coordinated_here(incoming, OFFSETS_TOPIC, id).is_ok() {
                 visit(id, group);
             }
@@ -157,7 +151,9 @@ impl Groups {
                 next = next.min(at.now_ms.saturating_add(ABSENT_BROKER_PAUSE_MS));
                 return true;
             };
-            group.loaded_in(coordinator.epoch, &at);
+            if !group.loaded_in(coordinator.epoch, &at) {
+                return false;
+            }
             group.expire(&at);
             if let Some(deadline) = group.deadline() {
                 next = next.min(deadline);

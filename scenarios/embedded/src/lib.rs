@@ -24,8 +24,9 @@
 //! - without `offsets.topic.replication.factor` (or `transaction.state.log.replication.factor`), a cluster of fewer than three brokers
 //!   has that many replicas, where Kafka would wait for the third;
 //! - a group with members keeps its kind: Kafka would let classic and KIP-848 members meet in one group (online migration);
-//! - a KIP-848 member commits under its own epoch only; Kafka also takes an earlier one in which it already had the partition;
 //! - a regular expression is resolved with each heartbeat of its member, not in the background;
+//! - a group that came or went without a record is seen as it is with its own next record; Kafka's coordinator shows it also with the next
+//!   record of another group in the same partition of `__consumer_offsets`, of which a client knows nothing;
 //! - share groups and streams groups are not offered.
 //!
 //! Of logs and transactions:

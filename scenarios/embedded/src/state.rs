@@ -28,6 +28,19 @@ pub(crate) struct Broker {
     pub(crate) incarnation: u64,
 }
 
+impl Broker {
+    /// Where it listens on this listener, or did.
+    pub(crate) fn place(&self, listener: usize) -> Option<Place> {
+        let address = self.addresses.get(listener)?;
+        Some(Place {
+            node_id: self.node_id,
+            host: StrBytes::from_string(address.ip().to_string()),
+            port: address.port().into(),
+            rack: self.rack.clone().map(StrBytes::from_string),
+        })
+    }
+}
+
 /// A broker as answers name it.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
@@ -110,15 +123,8 @@ impl State {
 
     /// Where the brokers that clients can be sent to listen, on the listener that was asked.
     pub(crate) fn places(&self, listener: usize) -> impl Iterator<Item = Place> + '_ {
-        self.registered().filter_map(move |broker| {
-            let address = broker.addresses.get(listener)?;
-            Some(Place {
-                node_id: broker.node_id,
-                host: StrBytes::from_string(address.ip().to_string()),
-                port: address.port().into(),
-                rack: broker.rack.clone().map(StrBytes::from_string),
-            })
-        })
+        self.registered()
+            .filter_map(move |broker| broker.place(listener))
     }
 
     /// A broker that clients can be sent to.

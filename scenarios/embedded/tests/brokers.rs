@@ -4,11 +4,13 @@
 
 mod wire;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use embedded::{BrokerError, Clock, EmbeddedCluster, ResponseError, Settings};
 use kafka_protocol::messages::{FetchRequest, ProduceRequest};
-use wire::{Lost, PATIENCE, START_MS, Wire, fetch_request, produce_request, records, sequenced};
+use wire::{
+    Lost, PATIENCE, START_MS, Wire, await_that, fetch_request, produce_request, records, sequenced,
+};
 
 fn cluster(brokers: i32) -> (EmbeddedCluster, Clock) {
     let clock = Clock::owned(START_MS);
@@ -29,14 +31,6 @@ fn replicated(cluster: &EmbeddedCluster, topic: &str) -> (i32, Vec<i32>) {
     assert_eq!(epoch, 0);
     let others = all.into_iter().filter(|node_id| *node_id != leader);
     (leader, others.collect())
-}
-
-fn await_that(what: &str, check: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !check() {
-        assert!(Instant::now() < end, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// Goal: a crash closes connections at once and is noticed only after the session timeout; until then metadata and hints name

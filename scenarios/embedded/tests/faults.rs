@@ -4,7 +4,7 @@
 
 mod wire;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use embedded::{
     After, ApiKey, BrokerError, Clock, Effect, EmbeddedCluster, Fault, FaultHandle, ResponseError,
@@ -12,8 +12,8 @@ use embedded::{
 };
 use kafka_protocol::messages::{FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest};
 use wire::{
-    Lost, PATIENCE, START_MS, Wire, fetch_request, is_sound, offsets_request, produce_request,
-    records,
+    Lost, PATIENCE, START_MS, Wire, await_that, fetch_request, is_sound, offsets_request,
+    produce_request, records,
 };
 
 /// A cluster of one broker with topic `t` of two partitions, and a connection to it.
@@ -35,14 +35,6 @@ fn end_of(cluster: &EmbeddedCluster, partition: i32) -> i64 {
         .unwrap();
     assert_eq!(code, 0);
     offset
-}
-
-fn await_that(what: &str, check: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !check() {
-        assert!(Instant::now() < end, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 fn await_hits(handle: &FaultHandle, hits: u64) {

@@ -60,6 +60,9 @@ pub struct WriteOptions {
     pub linger_ms: u32,
     /// Producer id and sequence numbers in the batches (`enable.idempotence`). Default: true, as in Java.
     pub idempotent: bool,
+    /// How long one answer is waited for, before it is asked again: a frozen broker holds up everything else that is written at
+    /// once for as long (`socket.timeout.ms`, `api.version.request.timeout.ms`). Unit: milliseconds. Default: 10,000.
+    pub answer_timeout_ms: u32,
 }
 
 impl Default for WriteOptions {
@@ -69,6 +72,7 @@ impl Default for WriteOptions {
             batch_records_max: 10_000,
             linger_ms: 5,
             idempotent: true,
+            answer_timeout_ms: 10_000,
         }
     }
 }
@@ -148,6 +152,9 @@ impl KafkaClient {
         );
         config.set("linger.ms", options.linger_ms.to_string());
         config.set("enable.idempotence", options.idempotent.to_string());
+        for wait in ["socket.timeout.ms", "api.version.request.timeout.ms"] {
+            config.set(wait, options.answer_timeout_ms.to_string());
+        }
         // A missing topic is an error soon, not after 30 s: it is created before it is written to.
         config.set("topic.metadata.propagation.max.ms", "5000");
         for (key, value) in extra {

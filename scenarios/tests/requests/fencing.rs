@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ::embedded::{After, ApiKey, Effect, EmbeddedCluster, Fault, ResponseError, Settings};
-use batch::{BatchBuilder, Codec, ProducerStamp, RawBatch, stamp};
+use batch::{BatchBuilder, Codec, ProducerStamp, RawBatch};
 use engine::cluster::{Cluster, ClusterError, ErrorCode, FenceError, Fenced, OffsetAt};
 use kafka_protocol::messages::CreateAclsRequest;
 use kafka_protocol::messages::create_acls_request::AclCreation;
@@ -22,21 +22,13 @@ on_every_kind! {
     a_missing_partition_is_an_error_and_leaves_nothing_open,
 }
 
-/// A batch of one record, as `owner`'s with this sequence.
-fn batch_of(owner: Fenced, sequence: i32) -> RawBatch {
+/// A batch of one record.
+fn batch() -> RawBatch {
     let mut builder = BatchBuilder::new(Codec::None);
     builder
         .push(1_700_000_000_000, None, Some(b"late"), &[])
         .unwrap();
-    let RawBatch { header, body } = builder.build().unwrap();
-    let producer = ProducerStamp {
-        producer_id: owner.producer_id,
-        producer_epoch: owner.epoch,
-        base_sequence: sequence,
-        transactional: false,
-    };
-    let header = stamp(&header, producer);
-    RawBatch { header, body }
+    builder.build().unwrap()
 }
 
 async fn write(
@@ -45,7 +37,14 @@ async fn write(
     owner: Fenced,
     sequence: i32,
 ) -> Result<(), ClusterError> {
-    cluster.append(topic, 0, batch_of(owner, sequence)).await
+    let producer = ProducerStamp {
+        producer_id: owner.producer_id,
+        producer_epoch: owner.epoch,
+        base_sequence: sequence,
+        transactional: false,
+    };
+    let patience = Duration::from_secs(30);
+    (cluster.append(topic, 0, batch(), producer, patience)).await
 }
 
 async fn log_end(cluster: &Cluster, topic: &str) -> i64 {
@@ -133,7 +132,7 @@ fn of_owners_that_race_the_last_one_owns(kind: Kind) {
                 }
             }
             owners.sort_by_key(|owner| owner.epoch);
-            let owner = owners.pop().expect("one of them owns the lane");
+            let owner = owners.pop().unwrap();
             for earlier in owners {
                 assert_refused(
                     write(&engines[0], &topic, earlier, 0).await,

@@ -81,6 +81,11 @@ fn must_agree(sides: &[Side; 2]) {
             if !found.is_empty() {
                 different.push(seed);
             }
+            let differences = found.len();
+            eprintln!(
+                "seed {seed}: {differences} differences after {:?}",
+                start.elapsed()
+            );
             for difference in found {
                 eprintln!("{}", difference.without_those_before());
             }

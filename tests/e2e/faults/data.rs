@@ -1,6 +1,6 @@
 //! What happens to the logs themselves.
 
-use embedded::{ApiKey, Effect, Fault, ResponseError};
+use embedded::{After, ApiKey, Effect, Fault, ResponseError};
 use scenarios::client::{numbered, tally};
 
 use super::{Stage, await_hits, await_line, finish};
@@ -275,4 +275,30 @@ fn positions_are_stored_when_they_can_be() {
     })
     .unwrap();
     finish(&mut product);
+}
+
+/// Goal: a target that lost the last positions without a word, as the product is told to end: they are stored at another attempt on
+/// another connection, and the end is clean, long before `request.timeout.ms` is over.
+#[test]
+fn positions_that_are_lost_at_the_end_are_stored_all_the_same() {
+    let stage = Stage::new("last", 1, 1);
+    let mut product = stage.flow.run();
+    let source = stage.client_of_source();
+    let positions = Fault::new(Effect::LoseAnswer(After::Silent))
+        .on_api(ApiKey::Produce)
+        .on_topic(&stage.flow.positions_topic());
+    let lost = stage.at_target(positions.times(1));
+    source
+        .produce(&stage.topic, &numbered(0..100, 1, 100))
+        .unwrap();
+    await_hits("positions lost", &lost, 1);
+    source
+        .produce(&stage.topic, &numbered(100..200, 1, 100))
+        .unwrap();
+    await_exact(&stage.client, &stage.remote, 0..200);
+    finish(&mut product);
+    assert_eq!(
+        crate::flows::stored_positions(&stage.client, &stage.flow, &stage.topic).get(&0),
+        Some(&199)
+    );
 }

@@ -2,12 +2,14 @@
 
 mod checks;
 mod clients;
+mod offsets;
 
 use std::time::Duration;
 
 use self::checks::{check_aliases, check_plaintext, check_resolved, check_supported};
-pub use self::clients::{AutoOffsetReset, IsolationLevel};
-use self::clients::{Clients, auto_offset_reset, isolation_level};
+pub use self::clients::{AutoOffsetReset, IsolationLevel, REQUEST_TIMEOUT_MIN};
+use self::clients::{Clients, auto_offset_reset, isolation_level, request_timeout};
+pub use self::offsets::{GroupFilter, OffsetConfig, OffsetSyncsLocation, Pace};
 
 use super::derive::{Connector, MirrorProperties};
 use super::error::{ConfigError, ConfigErrors, KeyAt};
@@ -46,6 +48,14 @@ pub struct ClusterConfig {
     /// `client.id` of everything else. Default:
     /// `S->T|MirrorSourceConnector|replication-source-admin` or `...-target-admin`.
     pub admin_client_id: String,
+    /// Bound on the answer to one request of the clients that carry records, at least
+    /// [`REQUEST_TIMEOUT_MIN`]. Default: 30 s. MM2: `request.timeout.ms` of the source's consumer
+    /// (`S.consumer.`, or `consumer.` and `source.consumer.` behind `S->T.`) and of the target's
+    /// producer (`T.producer.`, or `S->T.producer.override.`).
+    pub request_timeout: Duration,
+    /// The same for administration, such as creating topics. MM2: `request.timeout.ms` of the
+    /// cluster's admin client (`S.admin.`, or `admin.` and `source.admin.` behind `S->T.`).
+    pub admin_request_timeout: Duration,
 }
 
 /// The names of the three connectors that MM2 would run for the flow. They are part of stored
@@ -119,6 +129,8 @@ pub struct FlowConfig {
     /// Write the source's defaults as explicit values. Default: false.
     /// MM2: `S->T.use.defaults.from`, exactly `source`.
     pub use_defaults_from_source: bool,
+    /// Offset syncs, checkpoints and consumer groups.
+    pub offsets: OffsetConfig,
     /// The names MM2 would use.
     pub connector_names: ConnectorNames,
 }
@@ -171,12 +183,16 @@ impl FlowConfig {
                 bootstrap_servers: source_servers,
                 client_id: text(&clients.consumer, "client.id"),
                 admin_client_id: text(&clients.source_admin, "client.id"),
+                request_timeout: errors.read(request_timeout(&clients.consumer)),
+                admin_request_timeout: errors.read(request_timeout(&clients.source_admin)),
             },
             target: ClusterConfig {
                 alias: id.target.clone(),
                 bootstrap_servers: target_servers,
                 client_id: text(&clients.producer, "client.id"),
                 admin_client_id: text(&clients.target_admin, "client.id"),
+                request_timeout: errors.read(request_timeout(&clients.producer)),
+                admin_request_timeout: errors.read(request_timeout(&clients.target_admin)),
             },
             topic_filter: TopicFilter {
                 include: patterns(config, "topics", TOPICS_DEFAULT, errors),
@@ -229,6 +245,7 @@ impl FlowConfig {
                 CONFIG_PROPERTIES_EXCLUDE_DEFAULT,
                 errors,
             ),
+            offsets: OffsetConfig::read(mirror, id, replication_enabled, errors),
             use_defaults_from_source: config.get("use.defaults.from") == Some("source"),
             connector_names: ConnectorNames {
                 source: name(Connector::Source),
@@ -264,6 +281,27 @@ impl FlowConfig {
     /// The name of `topic`'s copy on the target.
     pub fn remote_topic(&self, topic: &str) -> String {
         self.policy.remote_topic(&self.id.source, topic)
+    }
+
+    /// The flow's offset-syncs topic; it is on the cluster of
+    /// [`offset_syncs_location`](OffsetConfig::offset_syncs_location), and named after the other one
+    /// (docs/spec/mm2.md 2.3).
+    pub fn offset_syncs_topic(&self) -> String {
+        let other = match self.offsets.offset_syncs_location {
+            OffsetSyncsLocation::Source => &self.id.target,
+            OffsetSyncsLocation::Target => &self.id.source,
+        };
+        self.policy.offset_syncs_topic(other)
+    }
+
+    /// The topic of the flow's checkpoints, on the target (docs/spec/mm2.md 2.3).
+    pub fn checkpoints_topic(&self) -> String {
+        self.policy.checkpoints_topic(&self.id.source)
+    }
+
+    /// The topic in which the flow keeps its exact offsets, on the target.
+    pub fn offset_map_topic(&self) -> String {
+        self.policy.offset_map_topic(&self.id.source)
     }
 }
 

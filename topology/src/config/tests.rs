@@ -127,6 +127,73 @@ fn values() {
     assert_eq!(identity.remote_topic("t"), "t");
 }
 
+/// Source, target, source's admin, target's admin: milliseconds.
+fn request_timeouts(lines: &str) -> [u128; 4] {
+    let FlowConfig { source, target, .. } = flow(lines);
+    [
+        source.request_timeout,
+        target.request_timeout,
+        source.admin_request_timeout,
+        target.admin_request_timeout,
+    ]
+    .map(|timeout| timeout.as_millis())
+}
+
+#[test]
+fn request_timeouts_are_those_of_the_client_that_asks() {
+    assert_eq!(request_timeouts(""), [30_000; 4]);
+    for (line, expected) in [
+        (
+            "A.consumer.request.timeout.ms = 2000",
+            [2_000, 30_000, 30_000, 30_000],
+        ),
+        (
+            "A->B.consumer.request.timeout.ms = 2000",
+            [2_000, 30_000, 30_000, 30_000],
+        ),
+        (
+            "A->B.source.consumer.request.timeout.ms = 2000",
+            [2_000, 30_000, 30_000, 30_000],
+        ),
+        (
+            "B.producer.request.timeout.ms = 2000",
+            [30_000, 2_000, 30_000, 30_000],
+        ),
+        (
+            "A->B.producer.override.request.timeout.ms = 2000",
+            [30_000, 2_000, 30_000, 30_000],
+        ),
+        (
+            "A.admin.request.timeout.ms = 2000",
+            [30_000, 30_000, 2_000, 30_000],
+        ),
+        (
+            "A->B.admin.request.timeout.ms = 2000",
+            [30_000, 30_000, 2_000, 2_000],
+        ),
+        (
+            "A->B.target.admin.request.timeout.ms = 2000",
+            [30_000, 30_000, 30_000, 2_000],
+        ),
+        // Not the consumer's, and not a common key (docs/spec/mm2.md 1.9).
+        ("B.consumer.request.timeout.ms = 2000", [30_000; 4]),
+        ("A->B.source.cluster.request.timeout.ms = 2000", [30_000; 4]),
+    ] {
+        assert_eq!(request_timeouts(line), expected, "{line}");
+    }
+    let over =
+        "A.consumer.request.timeout.ms = 9000\nA->B.source.consumer.request.timeout.ms = 2000\n";
+    assert_eq!(request_timeouts(over)[0], 2_000, "the nearer one wins");
+    for (asked, counts) in [("0", 1_000), ("1", 1_000), ("2147483647", 2_147_483_647)] {
+        let line = format!("A.consumer.request.timeout.ms = {asked}");
+        assert_eq!(request_timeouts(&line)[0], counts, "{line}");
+    }
+    for wrong in ["-1", "2147483648", "30s", ""] {
+        let found = errors(&format!("B.producer.request.timeout.ms = {wrong}"));
+        assert!(found[0].contains("request.timeout.ms"), "{found:?}");
+    }
+}
+
 #[test]
 fn sc_03_config_property_matching() {
     let flow = flow("config.properties.exclude = prop2\n");
@@ -476,7 +543,7 @@ fn only_flows_into_the_given_targets_run() {
 
 #[test]
 fn reports_are_in_the_order_of_lines() {
-    let file = format!("{ONE_FLOW}zzz = 1\naaa = 2\ntasks.max = 2\ngroups = x\n");
+    let file = format!("{ONE_FLOW}zzz = 1\naaa = 2\ntasks.max = 2\nerrors.tolerance = all\n");
     let config = read(&file, &[]).unwrap();
     let lines = |reports: &[KeyReport]| reports.iter().map(|r| r.at.line).collect::<Vec<_>>();
     assert_eq!(lines(config.unknown_keys()), [Some(6), Some(7)]);

@@ -252,7 +252,11 @@ mod tests {
             "A.bootstrap.servers=a:1",
             "A.security.protocol=PLAINTEXT",
             "A.consumer.isolation.level=read_committed",
+            "B.producer.request.timeout.ms=5000",
             "A->B.topics=x",
+            "A->B.groups=x",
+            "sync.group.offsets.enabled=true",
+            "offset.lag.max=0",
             "A->B.use.defaults.from=source",
             "B->A.emit.heartbeats.enabled=false",
             "A->B.source.consumer.auto.offset.reset=latest",
@@ -267,8 +271,8 @@ mod tests {
     fn keys_that_mm2_knows_and_this_version_ignores() {
         for line in [
             "tasks.max=2",
-            "sync.group.offsets.enabled=true",
-            "A->B.groups=x",
+            "sync.topic.acls.enabled=true",
+            "A->B.sync.topic.configs.interval.seconds=9",
             "B.producer.linger.ms=5",
             "B.exactly.once.source.support=enabled",
             "ssl.truststore.location=/x",

@@ -107,11 +107,22 @@ pub(crate) fn interval(
     name: &str,
     default: Duration,
 ) -> Result<Option<Duration>, ConfigError> {
+    let interval = interval_if_set(properties, name, true)?;
+    Ok(interval.map(|set| set.unwrap_or(default)))
+}
+
+/// As [`interval`], where it makes a difference whether the seconds are set: `Some(None)` if it is
+/// enabled, and they are not.
+pub(crate) fn interval_if_set(
+    properties: &Properties,
+    name: &str,
+    enabled_default: bool,
+) -> Result<Option<Option<Duration>>, ConfigError> {
     let key = format!("{name}.interval.seconds");
-    let enabled = boolean(properties, &format!("{name}.enabled"), true)?;
+    let enabled = boolean(properties, &format!("{name}.enabled"), enabled_default)?;
     let expected = "write seconds, at least 1, or a negative number to switch it off";
     if !properties.contains(&key) {
-        return Ok(enabled.then_some(default));
+        return Ok(enabled.then_some(None));
     }
     let seconds = number(properties, &key, 0, i64::MIN..=i64::MAX)
         .map_err(|_| ConfigError::invalid(properties, &key, expected))?;
@@ -119,7 +130,7 @@ pub(crate) fn interval(
         _ if !enabled => Ok(None),
         Err(_) => Ok(None),
         Ok(0) => Err(ConfigError::invalid(properties, &key, expected)),
-        Ok(seconds) => Ok(Some(Duration::from_secs(seconds).min(DURATION_MAX))),
+        Ok(seconds) => Ok(Some(Some(Duration::from_secs(seconds).min(DURATION_MAX)))),
     }
 }
 

@@ -4,6 +4,7 @@
 //! small parts and the patched headers; the bodies are sent from the buffers that they were fetched into.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use batch::{BatchHeader, HEADER_BYTES};
 use bytes::{BufMut, Bytes};
@@ -29,6 +30,15 @@ const VERSION_FLEXIBLE: i16 = 9;
 const VERSION_ZSTD: i16 = 7;
 /// Wait for all in-sync replicas. The message crate's default is 0: no answer would ever come.
 const ACKS_ALL: i16 = -1;
+/// What the network may take at most, on top of what the broker may.
+const NETWORK_GRACE_MAX: Duration = Duration::from_secs(5);
+
+/// How long to wait for an answer from a broker that may itself wait `request_timeout` for its in-sync replicas: a sixth
+/// longer, at most 5 s, so that its REQUEST_TIMED_OUT arrives. A connection that is given up costs all
+/// its partitions a new start.
+pub fn answer_deadline(request_timeout: Duration) -> Duration {
+    request_timeout + (request_timeout / 6).min(NETWORK_GRACE_MAX)
+}
 
 /// How one broker wants to be written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

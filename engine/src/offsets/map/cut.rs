@@ -13,17 +13,39 @@ impl OffsetMap {
             return;
         }
         self.end.upstream = end;
-        if let MapStart::From { upstream, .. } = &mut self.start {
-            *upstream = end.min(*upstream);
-        }
-        if end >= self.mapped_end().upstream {
-            return;
-        }
-        if let Some(last) = self.last.take() {
+        if end < self.mapped_end().upstream
+            && let Some(last) = self.last.take()
+        {
             self.tail.push(last);
+            self.seal();
+            self.cut(end);
         }
-        self.seal();
-        self.cut(end);
+        if let MapStart::From { upstream, .. } = &mut self.start
+            && end < *upstream
+        {
+            *upstream = end;
+            self.unknown = false;
+            self.tail = Block::new(self.start.at());
+        }
+    }
+
+    /// The target lost its log from `end` on, though it had acknowledged it (an unclean election): runs are cut there, and the
+    /// records they spoke of are to be copied again. Returns the upstream offset to go on at; `None`: the map does not know
+    /// what was lost, and nothing changed.
+    pub fn truncate_downstream(&mut self, end: i64) -> Option<i64> {
+        let end = end.max(0);
+        if end >= self.end.downstream {
+            return Some(self.end.upstream);
+        }
+        let upstream = if end >= self.mapped_end().downstream {
+            self.end.upstream // nothing of ours
+        } else {
+            self.upstream(end).offset()?
+        };
+        self.truncate_upstream(upstream);
+        self.end.downstream = end.max(self.mapped_end().downstream);
+        self.touch();
+        Some(upstream)
     }
 
     /// Takes the newest full block apart, to write on in it, without what is at or above `end`; blocks of which nothing is
@@ -38,7 +60,9 @@ impl OffsetMap {
                 .sealed
                 .back()
                 .map_or(self.start.at(), |block| block.end);
-            self.unknown = block.begins_unknown() || block.base != before;
+            // A block is missing before it, or the first entry that was cut had the end in its gap.
+            self.unknown =
+                block.base != before || block.base.upstream < end && block.begins_unknown();
             self.removed.push(block.base.upstream);
         }
         self.tail = Block::new(self.start.at());
@@ -49,7 +73,7 @@ impl OffsetMap {
         self.tail = Block::new(block.base);
         for entry in block.entries() {
             if entry.at.upstream >= end {
-                self.unknown = entry.unknown;
+                self.unknown = entry.unknown && entry.before.upstream < end;
                 break;
             }
             let length = entry.length.min(end.abs_diff(entry.at.upstream));

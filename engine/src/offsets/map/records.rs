@@ -2,7 +2,7 @@
 //!
 //! | record | key | value |
 //! | --- | --- | --- |
-//! | head | version INT16 = 0, kind INT8 = 0, topic STRING, partition INT32 | version INT16 = 0, topic id UUID, start kind INT8, start, end, mapped end (INT64 upstream, INT64 downstream each), unknown INT8, entries INT64, producer id INT64, producer epoch INT16, stored INT64, storing INT64 |
+//! | head | version INT16 = 0, kind INT8 = 0, topic STRING, partition INT32 | version INT16 = 0, topic id UUID, start kind INT8, start, end, mapped end (INT64 upstream, INT64 downstream each), unknown INT8, entries INT64, remote topic id UUID, producer id INT64, producer epoch INT16, stored INT64, storing INT64 |
 //! | block | the same with kind = 1, then base INT64 | version INT16 = 0, topic id UUID, count INT16, base, end (as above), packed entries, CRC-32C INT32 of all before it |
 //!
 //! Types as in `docs/spec/mm2.md` 3.1. The map's owner writes a head behind the blocks that it speaks of.
@@ -145,6 +145,8 @@ pub struct MapHead {
     pub topic_id: Uuid,
     /// The map.
     pub extent: MapExtent,
+    /// The remote topic's id: which incarnation of the copy the map belongs to. Nil where the target has no topic ids.
+    pub remote_topic_id: Uuid,
     /// Producer id of the lane; -1: none.
     pub producer_id: i64,
     /// Epoch of the lane's producer id; -1: none.
@@ -159,7 +161,7 @@ impl MapHead {
     /// The value's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let extent = &self.extent;
-        let mut out = Vec::with_capacity(102);
+        let mut out = Vec::with_capacity(118);
         out.extend(VERSION.to_be_bytes());
         out.extend(self.topic_id.as_bytes());
         out.push(match extent.start {
@@ -179,6 +181,7 @@ impl MapHead {
         }
         out.push(u8::from(extent.unknown));
         out.extend(extent.entries.to_be_bytes());
+        out.extend(self.remote_topic_id.as_bytes());
         out.extend(self.producer_id.to_be_bytes());
         out.extend(self.producer_epoch.to_be_bytes());
         out.extend(self.stored.to_be_bytes());
@@ -221,6 +224,7 @@ impl MapHead {
         Ok(Self {
             topic_id,
             extent,
+            remote_topic_id: Uuid::from_bytes(fields.array("remote topic id")?),
             producer_id: fields.int64("producer id")?,
             producer_epoch: i16::from_be_bytes(fields.array("producer epoch")?),
             stored: fields.int64("stored")?,

@@ -96,6 +96,11 @@ impl SharedMap {
         self.write(|map| map.truncate_upstream(end));
     }
 
+    /// See [`OffsetMap::truncate_downstream`]. Writer only.
+    pub fn truncate_downstream(&self, end: i64) -> Option<i64> {
+        self.write(|map| map.truncate_downstream(end))
+    }
+
     /// See [`OffsetMap::restart`]. Writer only.
     pub fn restart(&self, start: MapStart) {
         self.write(|map| map.restart(start));
@@ -206,12 +211,31 @@ impl SharedMap {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::atomic::AtomicBool;
+    use std::time::{Duration, Instant};
 
+    use uuid::Uuid;
+
+    use super::super::{MapHead, MapKey, MapTable};
     use super::*;
 
-    /// Runs of the writer.
-    const RUNS: u64 = 60_000;
+    /// Runs of the writer, at least.
+    const RUNS_MIN: u64 = 60_000;
+    /// Looks of each reader and of the storing thread, at least.
+    const LOOKS_MIN: [u64; 3] = [5_000, 5_000, 300];
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    /// Ends the other threads, also when the writer fails.
+    struct Done(AtomicBool);
+
+    struct Writing<'a>(&'a Done);
+
+    impl Drop for Writing<'_> {
+        fn drop(&mut self) {
+            self.0.0.store(true, Ordering::Release);
+        }
+    }
 
     #[test]
     fn an_open_run_grows_without_the_lock() {
@@ -255,44 +279,58 @@ mod tests {
         assert_eq!(shared.read(OffsetMap::entries), 3);
     }
 
-    /// The writer's record at `upstream` (never a multiple of 101) goes to `upstream - upstream / 101 - 1`: a marker before
-    /// every 100 records. So every answer that a reader gets can be judged.
+    #[test]
+    fn ends_are_of_one_moment_when_every_run_is_new() {
+        let shared = SharedMap::new(OffsetMap::new(MapStart::Complete));
+        let done = Done(AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.0.load(Ordering::Acquire) {
+                    let (upstream, downstream) = shared.ends();
+                    assert_eq!(upstream, downstream * 2);
+                }
+            });
+            let _writing = Writing(&done);
+            for run in 0..300_000 {
+                let written = shared.acknowledged(run * 2 + 1, run, 1);
+                written.expect("in order");
+            }
+        });
+        assert_eq!(shared.ends(), (600_000, 300_000));
+    }
+
+    /// The writer skips every multiple of 101, so that every answer can be judged. Meanwhile two threads ask, and one stores
+    /// what changed, with a write that fails now and then.
     #[test]
     fn readers_see_answers_that_grow_and_never_pass_the_end() {
         let shared = SharedMap::new(OffsetMap::new(MapStart::Complete));
-        let done = AtomicBool::new(false);
+        let (done, looks) = (
+            Done(AtomicBool::new(false)),
+            [const { AtomicU64::new(0) }; 3],
+        );
+        let mut stored = BTreeMap::new();
         std::thread::scope(|scope| {
-            for seed in 1..3_i64 {
-                let (shared, done) = (&shared, &done);
-                scope.spawn(move || {
-                    let (mut ends, mut asked) = ((0, 0), seed);
-                    while !done.load(Ordering::Acquire) {
-                        let now = shared.ends();
-                        assert!(now.0 >= ends.0 && now.1 >= ends.1, "{ends:?} then {now:?}");
-                        assert_eq!(now.1, copy_of(now.0), "ends of one moment: {now:?}");
-                        ends = now;
-                        asked = asked.wrapping_mul(48_271) % 2_147_483_647;
-                        let upstream = asked % (ends.0 + 200);
-                        let answer = shared.translate(upstream);
-                        let after = shared.ends();
-                        if ends.1 == 0 {
-                            continue;
-                        }
-                        let answer = answer.offset().expect("something is copied");
-                        let next = shared.translate(upstream + 1).offset();
-                        assert!(next >= Some(answer), "{upstream} went back");
-                        assert!(
-                            answer <= after.1,
-                            "{upstream} to {answer}, the end is {after:?}"
-                        );
-                        if upstream < ends.0 {
-                            assert_eq!(answer, copy_of(upstream), "{upstream}");
-                        }
-                    }
-                });
+            let (shared, done, looks) = (&shared, &done, &looks);
+            for (seed, looked) in (1..).zip(&looks[..2]) {
+                scope.spawn(move || read(shared, done, looked, seed));
             }
-            let mut upstream = 0;
-            for run in 0..RUNS {
+            let stored = &mut stored;
+            scope.spawn(move || {
+                while !done.0.load(Ordering::Acquire) {
+                    let fails = looks[2].fetch_add(1, Ordering::Relaxed) % 3 == 0;
+                    store(shared, stored, fails);
+                    std::thread::yield_now();
+                }
+            });
+            let _writing = Writing(done);
+            let (mut upstream, start) = (0, Instant::now());
+            for run in 0.. {
+                if run >= RUNS_MIN {
+                    if seen(looks) || start.elapsed() > DEADLINE {
+                        break;
+                    }
+                    std::thread::yield_now();
+                }
                 if upstream % 101 == 0 {
                     shared.settle(upstream + 1, copy_of(upstream));
                     upstream += 1;
@@ -304,15 +342,79 @@ mod tests {
                     .expect("in order");
                 upstream += length;
             }
-            done.store(true, Ordering::Release);
         });
+        assert!(seen(&looks), "too few looks: {looks:?}");
+        let (upstream, downstream) = shared.ends();
         let entries = shared.read(OffsetMap::entries);
-        assert_eq!(
-            entries,
-            usize::try_from(shared.ends().0)
-                .expect("small")
-                .div_ceil(101)
-        );
+        assert_eq!(i64::try_from(entries), Ok((upstream + 100) / 101));
+        store(&shared, &mut stored, false);
+        let mut table = MapTable::new();
+        for (key, value) in &stored {
+            table.apply(Some(key), Some(value)).expect("as written");
+        }
+        let loaded = table.take("orders", 0).expect("has a head");
+        assert_eq!(loaded.lost, []);
+        assert_eq!(loaded.map.downstream_end(), downstream);
+        assert!(shared.read(|map| map.segments().eq(loaded.map.segments())));
+    }
+
+    fn seen(looks: &[AtomicU64; 3]) -> bool {
+        let looks = looks.iter().map(|looks| looks.load(Ordering::Relaxed));
+        looks.zip(LOOKS_MIN).all(|(looks, min)| looks >= min)
+    }
+
+    fn read(shared: &SharedMap, done: &Done, looks: &AtomicU64, seed: i64) {
+        let (mut ends, mut asked) = ((0, 0), seed);
+        while !done.0.load(Ordering::Acquire) {
+            let now = shared.ends();
+            assert!(now.0 >= ends.0 && now.1 >= ends.1, "{ends:?}, then {now:?}");
+            assert_eq!(now.1, copy_of(now.0), "ends of one moment: {now:?}");
+            ends = now;
+            if ends.1 == 0 {
+                continue;
+            }
+            asked = asked.wrapping_mul(48_271) % 2_147_483_647;
+            // Half of the questions are near the end.
+            let back = if asked % 2 == 0 { 300 } else { ends.0 };
+            let upstream = (ends.0 + 100 - asked % (back + 100)).max(0);
+            let answer = shared.translate(upstream).offset();
+            let after = shared.ends();
+            let answer = answer.expect("something is copied");
+            assert!(
+                answer <= after.1,
+                "{upstream} is at {answer}, the end at {after:?}"
+            );
+            let next = shared.translate(upstream + 1).offset();
+            assert!(next >= Some(answer), "{upstream} went back");
+            if upstream < ends.0 {
+                assert_eq!(answer, copy_of(upstream), "{upstream}");
+            }
+            looks.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn store(shared: &SharedMap, stored: &mut BTreeMap<Vec<u8>, Vec<u8>>, fails: bool) {
+        let (records, extent) = shared.dirty_blocks();
+        if fails {
+            return shared.mark_dirty(&records);
+        }
+        let topic_id = Uuid::nil();
+        for record in &records {
+            let key = record.key("orders", 0).encode().expect("short");
+            stored.insert(key, record.value(topic_id).expect("nothing is trimmed"));
+        }
+        let head = MapHead {
+            topic_id,
+            extent,
+            remote_topic_id: Uuid::nil(),
+            producer_id: -1,
+            producer_epoch: -1,
+            stored: extent.upstream_end,
+            storing: extent.upstream_end,
+        };
+        let (topic, partition) = ("orders", 0);
+        let key = MapKey::Head { topic, partition };
+        stored.insert(key.encode().expect("short"), head.encode());
     }
 
     /// Copies below `upstream`: all but the multiples of 101.

@@ -130,10 +130,10 @@ impl MapTable {
             map.push_sealed(block);
         }
         map.cut(mapped_end.upstream);
-        if reached == mapped_end && map.mapped_end() == mapped_end {
-            map.dirty_from = i64::MAX; // as it was stored
-        } else {
+        if map.mapped_end() != mapped_end {
             lost.push(LostRuns::between(map.mapped_end(), mapped_end));
+        } else if reached == mapped_end {
+            map.dirty_from = i64::MAX; // as it was stored
         }
         if mapped_end.is_beyond(map.mapped_end()) {
             map.append(mapped_end, 0, true);

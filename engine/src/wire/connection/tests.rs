@@ -13,6 +13,7 @@ fn options(connect_timeout: Duration) -> ConnectOptions {
     ConnectOptions {
         client_id: "test".into(),
         connect_timeout,
+        request_timeout: PATIENCE,
         pool: BufferPool::default(),
     }
 }

@@ -19,9 +19,10 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
         max_size,
         &mut Random::new(seed.into()),
         |bytes, bytes_max, _| {
-            let length = bytes.len();
+            // libFuzzer wants room for one byte, also in a stream that is full.
+            let (length, bytes_max) = (bytes.len(), bytes_max.max(1));
             bytes.resize(bytes_max.max(length), 0);
-            let changed = fuzzer_mutate(bytes, length, bytes_max.max(1));
+            let changed = fuzzer_mutate(bytes, length, bytes_max);
             bytes.truncate(changed);
         },
     );

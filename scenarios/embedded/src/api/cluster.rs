@@ -18,7 +18,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::security::{Operation, Resource};
 use crate::server::{Closed, Incoming};
-use crate::state::{State, Status};
+use crate::state::{Place, State, Status};
 
 /// The name that stands for memory where a broker names a directory.
 pub(super) const LOG_DIR: &str = "/memory";
@@ -66,28 +66,22 @@ pub(crate) async fn describe_cluster(
         }
     }
     let state = incoming.shared.state();
-    let fenced = state
-        .brokers
-        .values()
-        .filter(|broker| {
-            request.include_fenced_brokers && !state.registered.contains(&broker.node_id)
-        })
-        .map(|broker| (broker, true));
-    let all = state
-        .registered()
-        .map(|broker| (broker, false))
-        .chain(fenced);
-    let brokers = all.filter_map(|(broker, fenced)| {
-        let address = broker.addresses.get(incoming.listener)?;
-        Some(
-            DescribeClusterBroker::default()
-                .with_broker_id(broker.node_id.into())
-                .with_host(StrBytes::from_string(address.ip().to_string()))
-                .with_port(address.port().into())
-                .with_rack(broker.rack.clone().map(StrBytes::from_string))
-                .with_is_fenced(fenced),
-        )
-    });
+    let row = |place: Place, fenced: bool| {
+        DescribeClusterBroker::default()
+            .with_broker_id(place.node_id.into())
+            .with_host(place.host)
+            .with_port(place.port)
+            .with_rack(place.rack)
+            .with_is_fenced(fenced)
+    };
+    let places = state.places(incoming.listener);
+    let mut brokers: Vec<_> = places.map(|place| row(place, false)).collect();
+    if request.include_fenced_brokers {
+        let others = state.brokers.values();
+        let others = others.filter(|broker| !state.registered.contains(&broker.node_id));
+        let places = others.filter_map(|broker| broker.place(incoming.listener));
+        brokers.extend(places.map(|place| row(place, true)));
+    }
     let operations = match request.include_cluster_authorized_operations {
         true => ALL_OPERATIONS,
         false => NOT_ASKED,
@@ -97,7 +91,7 @@ pub(crate) async fn describe_cluster(
         .with_error_message(None)
         .with_cluster_id(StrBytes::from_string(incoming.shared.cluster_id.clone()))
         .with_controller_id(state.controller.into())
-        .with_brokers(brokers.collect())
+        .with_brokers(brokers)
         .with_cluster_authorized_operations(operations))
 }
 
@@ -156,19 +150,17 @@ pub(crate) async fn describe_quorum(
 }
 
 fn nodes(incoming: &Incoming, state: &State) -> Vec<Node> {
-    let brokers = state.brokers.values().filter_map(|broker| {
-        let address = broker.addresses.get(incoming.listener)?;
+    let places = { state.brokers.values() }.filter_map(|broker| broker.place(incoming.listener));
+    let nodes = places.map(|place| {
         let listener = Listener::default()
             .with_name(StrBytes::from_static_str("CONTROLLER"))
-            .with_host(StrBytes::from_string(address.ip().to_string()))
-            .with_port(address.port());
-        Some(
-            Node::default()
-                .with_node_id(broker.node_id.into())
-                .with_listeners(vec![listener]),
-        )
+            .with_host(place.host)
+            .with_port(u16::try_from(place.port).unwrap_or_default());
+        Node::default()
+            .with_node_id(place.node_id.into())
+            .with_listeners(vec![listener])
     });
-    brokers.collect()
+    nodes.collect()
 }
 
 /// DescribeLogDirs: sizes of the replicas that this broker holds. All replicas share one log, so nothing ever lags.

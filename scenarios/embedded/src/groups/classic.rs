@@ -197,6 +197,11 @@ impl Classic {
         self.save();
     }
 
+    /// Whether it has been written to the log.
+    pub(crate) fn is_saved(&self) -> bool {
+        self.saved.is_some()
+    }
+
     /// Notes the group as it is written to the log.
     fn save(&mut self) {
         let members = self.members.iter();

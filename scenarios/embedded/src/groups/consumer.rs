@@ -144,8 +144,12 @@ impl Consumers {
         .collect()
     }
 
-    /// Judges an offset commit (`ConsumerGroup.validateOffsetCommit`).
-    pub(crate) fn may_commit(&self, who: &Committer<'_>) -> Result<(), ResponseError> {
+    /// Judges an offset commit of these partitions (`ConsumerGroup.validateOffsetCommit`).
+    pub(crate) fn may_commit(
+        &self,
+        who: &Committer<'_>,
+        partitions: &[(Uuid, i32)],
+    ) -> Result<(), ResponseError> {
         let nobody = who.epoch < 0 && who.member_id.is_empty() && who.instance_id.is_none();
         if (who.epoch < 0 && self.members.is_empty()) || (who.transactional && nobody) {
             return Ok(());
@@ -157,7 +161,7 @@ impl Consumers {
         if !who.transactional && who.version < COMMIT_WITH_EPOCH {
             return Err(ResponseError::UnsupportedVersion);
         }
-        let checked = member.check_epoch(who.epoch);
+        let checked = member.check_commit(who.epoch, partitions);
         match who.transactional {
             true => checked.map_err(|_| ResponseError::IllegalGeneration), // TxnOffsetCommit knows no member epochs
             false => checked,

@@ -3,6 +3,7 @@
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::ConsumerGroupHeartbeatResponse;
 use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
 
 use super::At;
 use super::classic::{self, Classic};
@@ -17,11 +18,23 @@ pub(crate) enum Kind {
     Consumer(Consumers),
 }
 
+/// Where a group is known. What a coordinator changes in its memory is undone by nothing but its end, also if no record is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// A commit made it of which nothing was kept, or it is on its way into the log.
+    Memory,
+    /// A classic member asked to join an emptied KIP-848 group under an id that could not be known: it was refused, the group is
+    /// gone for all who write, and nothing says so in the log.
+    Log,
+    Both,
+}
+
 /// A group.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) kind: Kind,
     pub(crate) offsets: Offsets,
+    pub(crate) known: Known,
     /// The leader epoch of its partition in which it was loaded or created; None: just created.
     epoch: Option<i32>,
 }
@@ -32,6 +45,7 @@ impl Default for Group {
         Self {
             kind: Kind::Classic(Classic::default()),
             offsets: Offsets::default(),
+            known: Known::Memory,
             epoch: None,
         }
     }
@@ -40,13 +54,18 @@ impl Default for Group {
 impl Group {
     /// The classic group for somebody who joins. A KIP-848 group without members becomes one and keeps its offsets.
     pub(crate) fn as_classic(&mut self) -> Option<&mut Classic> {
-        if matches!(&self.kind, Kind::Consumer(consumers) if consumers.is_empty()) {
+        if self.is_emptied_consumer() {
             self.kind = Kind::Classic(Classic::default());
         }
         match &mut self.kind {
             Kind::Classic(classic) => Some(classic),
             Kind::Consumer(_) => None,
         }
+    }
+
+    /// A KIP-848 group without members.
+    pub(crate) fn is_emptied_consumer(&self) -> bool {
+        matches!(&self.kind, Kind::Consumer(consumers) if consumers.is_empty())
     }
 
     /// A heartbeat of KIP-848. A classic group without members becomes such a group for somebody who joins, and keeps its offsets.
@@ -61,6 +80,7 @@ impl Group {
                 let mut consumers = Consumers::default();
                 let joined = consumers.heartbeat(beat, at)?;
                 self.kind = Kind::Consumer(consumers);
+                self.known = Known::Both;
                 Ok(joined)
             }
             Kind::Classic(_) => Err((
@@ -70,15 +90,26 @@ impl Group {
         }
     }
 
-    /// Whoever coordinates in this leader epoch knows what is in the log.
-    pub(super) fn loaded_in(&mut self, epoch: i32, at: &At<'_>) {
+    /// Whether its log knows it.
+    pub(super) fn is_written(&self) -> bool {
+        let saved = matches!(&self.kind, Kind::Classic(classic) if classic.is_saved());
+        saved || self.known != Known::Memory
+    }
+
+    /// Whoever coordinates in this leader epoch knows what is in the log. Says whether the group is.
+    pub(super) fn loaded_in(&mut self, epoch: i32, at: &At<'_>) -> bool {
         if self.epoch.is_some_and(|loaded| loaded != epoch) {
+            if !self.is_written() {
+                return false;
+            }
+            self.known = Known::Both;
             match &mut self.kind {
                 Kind::Classic(classic) => classic.reload(at),
                 Kind::Consumer(consumers) => consumers.reload(at),
             }
         }
         self.epoch = Some(epoch);
+        true
     }
 
     pub(super) fn deadline(&self) -> Option<i64> {
@@ -126,10 +157,11 @@ impl Group {
         }
     }
 
-    /// Judges an offset commit.
+    /// Judges an offset commit of these partitions.
     pub(crate) fn may_commit(
         &mut self,
         who: &Committer<'_>,
+        partitions: &[(Uuid, i32)],
         at: &At<'_>,
     ) -> Result<(), ResponseError> {
         match &mut self.kind {
@@ -140,7 +172,7 @@ impl Group {
                 who.transactional,
                 at,
             ),
-            Kind::Consumer(consumers) => consumers.may_commit(who),
+            Kind::Consumer(consumers) => consumers.may_commit(who, partitions),
         }
     }
 

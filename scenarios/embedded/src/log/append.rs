@@ -109,10 +109,22 @@ impl Log {
         self.log_append_time = settings.log_append_time;
     }
 
-    /// The coordinator is being asked about a batch that continues no open transaction: its sequence is remembered
+    /// The coordinator is about to be asked about a batch that continues no open transaction: its sequence is remembered
     /// whatever the answer is.
-    pub(crate) fn start_verification(&mut self, batch: &Inspected, version: i16, now_ms: i64) {
+    ///
+    /// # Errors
+    /// INVALID_PRODUCER_EPOCH (47) if a later epoch is known: the coordinator is not asked.
+    pub(crate) fn start_verification(
+        &mut self,
+        batch: &Inspected,
+        version: i16,
+        now_ms: i64,
+    ) -> Result<(), ResponseError> {
+        if (self.producers).fences(batch.producer_id, batch.producer_epoch) {
+            return Err(ResponseError::InvalidProducerEpoch);
+        }
         self.producers.verify(batch, version, now_ms);
+        Ok(())
     }
 
     /// Row 16: a transactional batch continues an open transaction of this log, or the coordinator
@@ -124,10 +136,8 @@ impl Log {
         if !asks || self.has_open_transaction(producer_id, epoch) {
             return Ok(());
         }
-        if self.producers.fences(producer_id, epoch) {
-            return Err(Refused::bare(ResponseError::InvalidProducerEpoch));
-        }
-        self.producers.verify(front, append.version, append.now_ms);
+        self.start_verification(front, append.version, append.now_ms)
+            .map_err(Refused::bare)?;
         if append.transaction_verified {
             return Ok(());
         }

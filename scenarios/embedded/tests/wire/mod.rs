@@ -5,7 +5,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use batch::{BatchBuilder, Codec, ProducerStamp, batches, stamp};
 use bytes::{Buf, Bytes, BytesMut};
@@ -26,6 +26,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long one waits for an answer that must not come.
 pub(crate) const SILENCE: Duration = Duration::from_millis(150);
+
+/// Waits until something is so that a broker does by itself.
+pub(crate) fn await_that(what: &str, check: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !check() {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
 
 /// Why no answer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -62,7 +62,11 @@ pub(super) fn check_supported(
     worker: &Properties,
     errors: &mut ConfigErrors,
 ) {
-    const FILTERS: [(&str, &str); 2] = [
+    const FILTERS: [(&str, &str); 3] = [
+        (
+            "group.filter.class",
+            "org.apache.kafka.connect.mirror.DefaultGroupFilter",
+        ),
         (
             "topic.filter.class",
             "org.apache.kafka.connect.mirror.DefaultTopicFilter",
@@ -95,16 +99,5 @@ pub(super) fn check_supported(
     }
     for key in ["transforms", "predicates"] {
         check(connector, key, "");
-    }
-    const LOCATION: &str = "offset-syncs.topic.location";
-    if connector
-        .get(LOCATION)
-        .is_some_and(|text| !matches!(value::trim(text), "source" | "target"))
-    {
-        errors.push(ConfigError::invalid(
-            connector,
-            LOCATION,
-            "write source or target",
-        ));
     }
 }

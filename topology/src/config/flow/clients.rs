@@ -1,9 +1,16 @@
 //! The clients of a flow, and what is read from their settings.
 
+use std::time::Duration;
+
 use crate::config::client::{ClientKind, ClientOwner, Side, client_properties};
 use crate::config::error::ConfigError;
 use crate::config::value;
 use crate::properties::Properties;
+
+/// A shorter `request.timeout.ms` counts as this: it would take every slow answer for a lost one.
+pub const REQUEST_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+/// Kafka's default of consumers, producers and admin clients alike.
+const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
 /// What a consumer sees of transactions. MM2: `isolation.level` of the source consumer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,4 +121,15 @@ pub(super) fn auto_offset_reset(consumer: &Properties) -> Result<AutoOffsetReset
             "write earliest, latest or none",
         )),
     }
+}
+
+/// `request.timeout.ms`: Kafka takes any INT from 0 on.
+pub(super) fn request_timeout(client: &Properties) -> Result<Duration, ConfigError> {
+    const KEY: &str = "request.timeout.ms";
+    if !client.contains(KEY) {
+        return Ok(REQUEST_TIMEOUT_DEFAULT);
+    }
+    let millis = value::number(client, KEY, 0, 0..=i32::MAX)?;
+    let asked = Duration::from_millis(millis.unsigned_abs().into());
+    Ok(asked.max(REQUEST_TIMEOUT_MIN))
 }

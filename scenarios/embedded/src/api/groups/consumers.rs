@@ -9,7 +9,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::{NOT_ASKED, authorized_operations, check_group, client};
-use crate::groups::{At, Beat, Described, Group, Image, Kind, Refusal, Table};
+use crate::groups::{At, Beat, Consumers, Described, Image, Kind, Known, Refusal, Table};
 use crate::security::{Operation, Resource};
 use crate::server::{Closed, Incoming};
 
@@ -55,12 +55,13 @@ fn heartbeat(
     };
     beat.check()?;
     let id = &request.group_id;
-    let work = |table: &mut Table, at: &At<'_>| match table.get_mut(&**id) {
+    let work = |table: &mut Table, at: &At<'_>| match table.found(id) {
         Some(group) => group.consumer_heartbeat(&beat, at),
         None if beat.joins() => {
-            let mut group = Group::default();
-            let joined = group.consumer_heartbeat(&beat, at)?;
-            table.insert(id.0.clone(), group); // only if it has a member now
+            let mut consumers = Consumers::default();
+            let joined = consumers.heartbeat(&beat, at)?;
+            // Only if it has a member now.
+            table.make(id, Kind::Consumer(consumers)).known = Known::Both;
             Ok(joined)
         }
         None => {
@@ -120,7 +121,7 @@ fn describe(
         Err((ResponseError::GroupIdNotFound, Some(text)))
     };
     let groups = &incoming.shared.groups;
-    let described = groups.with(incoming, id, |table, _| match table.get(&**id) {
+    let described = groups.with(incoming, id, |table, _| match table.shown(id) {
         None => missing("not found"),
         Some(group) => match &group.kind {
             Kind::Classic(_) => missing("is not a consumer group"),

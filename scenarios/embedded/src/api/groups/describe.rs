@@ -90,7 +90,7 @@ fn describe(
     check_any_group(incoming, Operation::Describe, id).map_err(|error| (error, None))?;
     let missing = |text: String| (ResponseError::GroupIdNotFound, Some(text));
     let groups = &incoming.shared.groups;
-    let described = groups.with(incoming, id, |table, _| match table.get(&**id) {
+    let described = groups.with(incoming, id, |table, _| match table.shown(id) {
         None => Err(missing(format!("Group {} not found.", &**id))),
         Some(group) => match &group.kind {
             Kind::Consumer(_) => Err(missing(format!("Group {} is not a classic group.", &**id))),
@@ -112,11 +112,11 @@ pub(crate) async fn delete_groups(
     let results = request.groups_names.into_iter().map(|id| {
         let result = check_any_group(incoming, Operation::Delete, &id).and_then(|()| {
             let groups = &incoming.shared.groups;
-            groups.with(incoming, &id, |table, _| match table.get(&*id) {
+            groups.with(incoming, &id, |table, _| match table.found(&id) {
                 None => Err(ResponseError::GroupIdNotFound),
                 Some(group) if !group.is_empty() => Err(ResponseError::NonEmptyGroup),
                 Some(_) => {
-                    table.remove(&*id);
+                    table.remove(&id);
                     Ok(())
                 }
             })?

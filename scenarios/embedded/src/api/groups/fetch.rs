@@ -144,7 +144,7 @@ fn find(incoming: &Incoming, question: Question) -> Result<Found, ResponseError>
     }
     let groups = &incoming.shared.groups;
     groups.with(incoming, group_id, |table, _| {
-        let group = table.get(group_id);
+        let group = table.shown(group_id);
         if let Some(group) = group {
             group.may_fetch(question.member_id.as_ref(), question.member_epoch)?;
         }

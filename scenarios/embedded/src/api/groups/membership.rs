@@ -10,7 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 use tokio::sync::oneshot;
 
 use super::{check_group, client, code};
-use crate::groups::{At, Group, Joining, Kind, Synced, Table};
+use crate::groups::{At, Classic, Joining, Kind, Known, Synced, Table};
 use crate::security::Operation;
 use crate::server::{Closed, Incoming};
 
@@ -61,19 +61,21 @@ fn join(
         return Err(ResponseError::InvalidSessionTimeout);
     }
     groups.with(incoming, &request.group_id, |table, at| {
-        // Who joins as a classic member ends a KIP-848 group without members, even if it is refused then.
-        let ended = |group: &Group| matches!(group.kind, Kind::Consumer(_)) && group.is_empty();
-        let absent = table.get(&*request.group_id).is_none_or(ended);
-        if !request.member_id.is_empty() && absent {
-            if let Some(group) = table.get_mut(&*request.group_id) {
-                group.as_classic();
-                if group.offsets.is_empty() {
-                    table.remove(&*request.group_id);
-                }
+        let newcomer = request.member_id.is_empty();
+        let group = match table.found(&request.group_id) {
+            // Who joins as a classic member ends a KIP-848 group without members, even if it is refused then.
+            Some(group) if !newcomer && group.is_emptied_consumer() => {
+                group.known = Known::Log;
+                return Err(ResponseError::UnknownMemberId);
             }
-            return Err(ResponseError::UnknownMemberId);
-        }
-        let group = table.entry(request.group_id.0.clone()).or_default();
+            Some(group) => group,
+            None if !newcomer => return Err(ResponseError::UnknownMemberId),
+            None => {
+                let group = table.make_classic(&request.group_id);
+                group.known = Known::Both; // also if the member is refused
+                group
+            }
+        };
         // Kafka would also let it join a KIP-848 group that has members (see the crate's documentation).
         let classic = group
             .as_classic()
@@ -159,10 +161,7 @@ pub(crate) async fn leave_group(
     let result = check_group(incoming, Operation::Read, &request.group_id).and_then(|()| {
         let groups = &incoming.shared.groups;
         groups.with(incoming, &request.group_id, |table, at| {
-            match table
-                .get_mut(&*request.group_id)
-                .map(|group| &mut group.kind)
-            {
+            match table.found(&request.group_id).map(|group| &mut group.kind) {
                 Some(Kind::Classic(classic)) => classic.leave(&members, at),
                 Some(Kind::Consumer(consumers)) => consumers.take_out(&members),
                 None => vec![Err(ResponseError::UnknownMemberId); members.len()],
@@ -190,11 +189,8 @@ pub(crate) async fn leave_group(
 }
 
 /// The classic group of somebody who says that it is a member.
-fn member_group<'a>(
-    table: &'a mut Table,
-    id: &StrBytes,
-) -> Result<&'a mut crate::groups::Classic, ResponseError> {
-    match table.get_mut(id).map(|group| &mut group.kind) {
+fn member_group<'a>(table: &'a mut Table, id: &StrBytes) -> Result<&'a mut Classic, ResponseError> {
+    match table.found(id).map(|group| &mut group.kind) {
         Some(Kind::Classic(classic)) => Ok(classic),
         _ => Err(ResponseError::UnknownMemberId),
     }

@@ -21,7 +21,7 @@ use super::by_id::id_in;
 use super::{check_group, code};
 use crate::api::coordinators::{OFFSETS_TOPIC, coordinated_here};
 use crate::api::transactions::admit_offsets;
-use crate::groups::{At, Committed, Committer, Table};
+use crate::groups::{At, Committed, Committer, Known, Table};
 use crate::security::{Operation, Resource};
 use crate::server::{Closed, Incoming};
 use crate::transactions::{Owner, Producer};
@@ -170,6 +170,13 @@ fn named(incoming: &Incoming, name: StrBytes) -> (StrBytes, Uuid) {
     (StrBytes::from_string(name.unwrap_or_default()), id)
 }
 
+/// The partitions that exist, by their topics' ids.
+fn partitions<'a>(incoming: &Incoming, rows: impl Iterator<Item = &'a Row>) -> Vec<(Uuid, i32)> {
+    let state = incoming.shared.state();
+    rows.filter_map(|row| Some((state.topic(&row.topic)?.id, row.partition)))
+        .collect()
+}
+
 /// Whether offsets of this partition may be committed at all.
 fn check_partition(incoming: &Incoming, topic: &str, partition: i32) -> Result<(), ResponseError> {
     if !incoming.may(Operation::Read, Resource::Topic(topic)) {
@@ -217,22 +224,25 @@ fn commit(
     // The lock of the transactions is not taken within the groups' one.
     let producer_id = owner.map(|owner| owner.producer.id);
     let work = |table: &mut Table, at: &At<'_>| {
-        if !table.contains_key(&**group_id) && who.epoch >= 0 {
-            return Err(match who.version {
-                COMMIT_NOT_FOUND.. if !who.transactional => ResponseError::GroupIdNotFound,
-                _ => ResponseError::IllegalGeneration,
-            });
-        }
-        if let Some(group) = table.get_mut(&**group_id) {
-            group.may_commit(who, at)?;
-        }
+        let group = match table.found(group_id) {
+            Some(group) => group,
+            None if who.epoch < 0 => table.make_classic(group_id),
+            None => {
+                return Err(match who.version {
+                    COMMIT_NOT_FOUND.. if !who.transactional => ResponseError::GroupIdNotFound,
+                    _ => ResponseError::IllegalGeneration,
+                });
+            }
+        };
+        let too_large = |row: &Row| row.metadata.len() > at.settings.metadata_bytes_max;
+        let kept = { rows.iter() }.filter(|row| row.result.is_ok() && !too_large(row));
+        group.may_commit(who, &partitions(incoming, kept), at)?;
         for row in rows.iter_mut().filter(good) {
-            if row.metadata.len() > at.settings.metadata_bytes_max {
+            if too_large(row) {
                 row.result = Err(ResponseError::OffsetMetadataTooLarge);
                 continue;
             }
-            // A commit of which nothing is kept makes no group.
-            let group = table.entry(group_id.0.clone()).or_default();
+            group.known = Known::Both;
             let committed = Committed {
                 offset: row.offset,
                 leader_epoch: row.leader_epoch,
@@ -281,7 +291,7 @@ pub(crate) async fn offset_delete(
     let groups = &incoming.shared.groups;
     let deleted = groups.with(incoming, group_id, |table, _| {
         let group = table
-            .get_mut(&**group_id)
+            .found(group_id)
             .ok_or(ResponseError::GroupIdNotFound)?;
         let mut answers = Vec::with_capacity(checked.len());
         for (name, rows) in checked {

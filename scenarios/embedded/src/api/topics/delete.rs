@@ -29,7 +29,8 @@ pub(crate) async fn delete_topics(
     let mut seen = BTreeSet::new();
     let mut twice = BTreeSet::new();
     for order in &orders {
-        let named = order.name.is_some() || !order.topic_id.is_nil();
+        // Who says both or neither is told that, however often.
+        let named = order.name.is_some() == order.topic_id.is_nil();
         if named && !seen.insert((order.name.clone(), order.topic_id)) {
             twice.insert((order.name.clone(), order.topic_id));
         }

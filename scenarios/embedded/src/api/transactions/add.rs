@@ -85,9 +85,16 @@ fn add(
     };
     if rows.iter().any(failed) {
         let error = ResponseError::OperationNotAttempted;
-        return answer(&asked.topics, |topic, index| {
+        let mut rows = answer(&asked.topics, |topic, index| {
             checked(topic, index).and(Err(error))
         });
+        // A broker notes these errors by partition, so one that is named twice is told once, and only here.
+        for topic in &mut rows {
+            let mut told = BTreeSet::new();
+            let rows = &mut topic.results_by_partition;
+            rows.retain(|row| told.insert(row.partition_index));
+        }
+        return rows;
     }
     if id.is_empty() {
         return answer(&asked.topics, |_, _| Err(ResponseError::InvalidRequest));

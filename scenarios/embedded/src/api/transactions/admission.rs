@@ -110,60 +110,58 @@ pub(crate) fn admit<'a>(
 fn ask(incoming: &Incoming, owner: Owner<'_>, batches: &[(usize, &Batch)]) -> Admission {
     let shared = &incoming.shared;
     let now_ms = shared.clock.now_ms();
-    let open: Vec<(usize, TopicPartition)> = batches
-        .iter()
-        .filter_map(|(position, batch)| {
-            let index = batch.data.index;
-            // What is elsewhere is not added; its own error follows.
-            let mut inner = batch.topic.partition(index)?.lock();
-            let Producer { id, epoch } = owner.producer;
-            let ask = inner.leadership.leader == incoming.node_id
-                && !inner.log.has_open_transaction(id, epoch);
-            if ask {
-                let log = &mut inner.log;
-                log.start_verification(&batch.front, incoming.version, now_ms);
-            }
-            ask.then(|| (*position, (batch.topic.name.clone(), index)))
-        })
-        .collect();
-    if !shared.transactions.limits().verification && incoming.version < PRODUCE_ADDS {
-        return open
-            .into_iter()
-            .map(|(position, _)| (position, Ok(())))
-            .collect();
+    let refused = |error| Err(denied(incoming.version, error));
+    let mut admission = Admission::new();
+    let mut open: Vec<(usize, TopicPartition)> = Vec::new();
+    for (position, batch) in batches {
+        let index = batch.data.index;
+        // What is elsewhere is not added; its own error follows.
+        let Some(partition) = batch.topic.partition(index) else {
+            continue;
+        };
+        let mut inner = partition.lock();
+        let Producer { id, epoch } = owner.producer;
+        if inner.leadership.leader != incoming.node_id || inner.log.has_open_transaction(id, epoch)
+        {
+            continue;
+        }
+        let log = &mut inner.log;
+        match log.start_verification(&batch.front, incoming.version, now_ms) {
+            Ok(()) => open.push((*position, (batch.topic.name.clone(), index))),
+            Err(error) => _ = admission.insert(*position, refused(error)),
+        }
     }
     if open.is_empty() {
-        return Admission::new();
+        return admission;
     }
-    // The broker asks the coordinator, wherever that is.
-    if coordinator_of(shared, TRANSACTIONS_TOPIC, owner.transactional_id).is_none() {
-        let denied = denied(incoming.version, ResponseError::CoordinatorNotAvailable);
-        return open
-            .into_iter()
-            .map(|(position, _)| (position, Err(denied.clone())))
-            .collect();
-    }
-    if incoming.version >= PRODUCE_ADDS {
+    if !shared.transactions.limits().verification && incoming.version < PRODUCE_ADDS {
+        admission.extend(open.into_iter().map(|(position, _)| (position, Ok(()))));
+    } else if coordinator_of(shared, TRANSACTIONS_TOPIC, owner.transactional_id).is_none() {
+        // The broker asks the coordinator, wherever that is.
+        let denied = refused(ResponseError::CoordinatorNotAvailable);
+        admission.extend(
+            open.into_iter()
+                .map(|(position, _)| (position, denied.clone())),
+        );
+    } else if incoming.version >= PRODUCE_ADDS {
         let partitions: BTreeSet<_> = open
             .iter()
             .map(|(_, partition)| partition.clone())
             .collect();
         let style = Style::EpochPerTransaction;
         let result = shared.transactions.add(shared, owner, &partitions, style);
-        let result = result.map_err(|error| denied(incoming.version, error));
-        return open
-            .into_iter()
-            .map(|(position, _)| (position, result.clone()))
-            .collect();
+        let result = result.or_else(refused);
+        admission.extend(
+            open.into_iter()
+                .map(|(position, _)| (position, result.clone())),
+        );
+    } else {
+        admission.extend(open.into_iter().map(|(position, partition)| {
+            let result = shared.transactions.verify(shared, owner, &partition);
+            (position, result.or_else(refused))
+        }));
     }
-    let verified = open.into_iter().map(|(position, partition)| {
-        let result = shared.transactions.verify(shared, owner, &partition);
-        (
-            position,
-            result.map_err(|error| denied(incoming.version, error)),
-        )
-    });
-    verified.collect()
+    admission
 }
 
 /// The coordinator's errors, as a producer of this version understands them.

@@ -511,13 +511,19 @@ fn s1_one_missing_partition_keeps_all_out() {
         3,
         "id",
         me,
-        &[("a", &[0, 7]), ("missing", &[0]), ("b", &[1])],
+        &[("a", &[0, 7, 7]), ("missing", &[0]), ("b", &[1])],
     );
     let (unknown, skipped) = (UnknownTopicOrPartition.code(), OperationNotAttempted.code());
     assert_eq!(codes, [skipped, unknown, unknown, skipped]);
     assert_eq!(bench.describe("id").unwrap().0, "Empty");
     let internal = bench.add_as(3, "id", me, &[("__transaction_state", &[0])]);
     assert_eq!(internal, [TopicAuthorizationFailed.code()]);
+    let twice = bench.add_as(3, "id", me, &[("a", &[0, 0])]);
+    assert_eq!(
+        twice,
+        [0, 0],
+        "each as often as it is named, if none is missing"
+    );
 }
 
 #[test]
@@ -779,6 +785,29 @@ fn s2_another_owner_while_open() {
     assert_eq!(bench.write(12, "id", old, 1), bare(InvalidProducerEpoch));
     assert_eq!(bench.end_as(3, "id", old, true), Err(ProducerFenced));
     assert_eq!(bench.end_as(5, "id", old, true), Err(ProducerFenced));
+}
+
+/// Not 49, which the coordinator would say of a producer that is not the id's.
+#[test]
+fn a_log_that_knows_a_later_epoch_asks_no_coordinator() {
+    let bench = bench();
+    bench.owner("id");
+    let stranger = Producer { id: 4711, epoch: 2 };
+    assert_eq!(bench.produce(9, None, batch(stranger, 0, false)), Ok(0));
+    let older = Producer {
+        epoch: 1,
+        ..stranger
+    };
+    for version in [9, 11, 12] {
+        assert_eq!(
+            bench.write(version, "id", older, 0),
+            bare(InvalidProducerEpoch)
+        );
+        assert_eq!(
+            bench.write(version, "id", stranger, 0),
+            bare(InvalidProducerIdMapping)
+        );
+    }
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Consumers {
             .with_client_host(member.client.host.clone())
             .with_subscribed_topic_names(member.names.iter().cloned().map(Into::into).collect())
             .with_subscribed_topic_regex(Some(pattern.unwrap_or_default()))
-            .with_assignment(named(&member.assigned, image))
+            .with_assignment(named(&member.held(), image))
             .with_target_assignment(named(target, image))
             .with_member_type(CONSUMER)
     }

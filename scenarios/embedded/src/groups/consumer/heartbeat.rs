@@ -145,7 +145,7 @@ impl Consumers {
         if self.assignment_epoch < self.epoch {
             self.assign(beat.image);
         }
-        self.reconcile(&id, owned.as_ref(), at);
+        self.reconcile(&id, owned.as_ref(), changed.then_some(beat.image), at);
         let Some(member) = self.members.get(&id) else {
             return Err(unknown(&id, &request.group_id));
         };

@@ -1,9 +1,10 @@
 //! A member of a KIP-848 group.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
 
 use super::pattern::Pattern;
 use super::{Assignment, Image};
@@ -43,6 +44,8 @@ pub(super) struct Member {
     pub(super) assigned: Assignment,
     /// To be given up.
     pub(super) revoking: Assignment,
+    /// In which epoch it got what is in these two.
+    pub(super) since: BTreeMap<(Uuid, i32), i32>,
     pub(super) session_end_ms: i64,
     /// When it is fenced unless it has given up `revoking`.
     pub(super) revoke_end_ms: Option<i64>,
@@ -62,8 +65,27 @@ impl Member {
     /// Gives the member its time again, as a coordinator does that just took over.
     pub(super) fn restart_timers(&mut self, at: &At<'_>) {
         self.restart_session(at);
-        self.revoke_end_ms = (self.state == State::Unrevoked)
-            .then(|| at.now_ms.saturating_add(self.rebalance_timeout_ms));
+        if self.state == State::Unrevoked {
+            self.restart_revoking(at);
+        }
+    }
+
+    /// Gives it the time that it has to give partitions up.
+    pub(super) fn restart_revoking(&mut self, at: &At<'_>) {
+        self.revoke_end_ms = Some(at.now_ms.saturating_add(self.rebalance_timeout_ms));
+    }
+
+    /// It is to give up, as well, what it does not subscribe to any more.
+    pub(super) fn revoke_unsubscribed(&mut self, image: &Image, at: &At<'_>) {
+        let topics = self.topics(image).filter_map(|name| image.get(name));
+        let topics: BTreeSet<Uuid> = topics.map(|(id, _)| *id).collect();
+        let all = self.assigned.len();
+        for (id, partitions) in self.assigned.extract_if(.., |id, _| !topics.contains(id)) {
+            self.revoking.entry(id).or_default().extend(partitions);
+        }
+        if self.assigned.len() < all {
+            self.restart_revoking(at);
+        }
     }
 
     /// Whether it has reached the target assignment of this epoch.
@@ -74,6 +96,24 @@ impl Member {
     /// STALE_MEMBER_EPOCH unless it is its own.
     pub(super) fn check_epoch(&self, epoch: i32) -> Result<(), ResponseError> {
         if epoch == self.epoch {
+            Ok(())
+        } else {
+            Err(ResponseError::StaleMemberEpoch)
+        }
+    }
+
+    /// STALE_MEMBER_EPOCH unless it is its own, or an earlier one in which it already had all of these partitions (KIP-1251).
+    pub(super) fn check_commit(
+        &self,
+        epoch: i32,
+        partitions: &[(Uuid, i32)],
+    ) -> Result<(), ResponseError> {
+        let had = |partition| {
+            self.since
+                .get(partition)
+                .is_some_and(|since| *since <= epoch)
+        };
+        if epoch == self.epoch || (epoch < self.epoch && partitions.iter().all(had)) {
             Ok(())
         } else {
             Err(ResponseError::StaleMemberEpoch)
@@ -92,8 +132,17 @@ impl Member {
         named.chain(found).filter(|name| image.contains_key(*name))
     }
 
+    /// What it has, or still gives up.
+    pub(super) fn held(&self) -> Assignment {
+        let mut held = self.assigned.clone();
+        for (topic, partitions) in &self.revoking {
+            held.entry(*topic).or_default().extend(partitions);
+        }
+        held
+    }
+
     /// Whether it has, or still gives up, this partition.
-    pub(super) fn holds(&self, topic: &uuid::Uuid, partition: i32) -> bool {
+    pub(super) fn holds(&self, topic: &Uuid, partition: i32) -> bool {
         [&self.assigned, &self.revoking]
             .into_iter()
             .any(|held| held.get(topic).is_some_and(|set| set.contains(&partition)))

@@ -7,20 +7,33 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::member::State;
-use super::{Assignment, Consumers};
+use super::{Assignment, Consumers, Image};
 use crate::groups::At;
 
 impl Consumers {
-    /// Moves the member on as far as the others let it. `owned`: what it says it has; None if it did not say.
-    pub(super) fn reconcile(&mut self, id: &StrBytes, owned: Option<&Assignment>, at: &At<'_>) {
-        let Some(member) = self.members.get(id) else {
+    /// Moves the member on as far as the others let it. `owned`: what it says it has; None if it did not say. `changed`: all topics,
+    /// if it has just changed its subscription.
+    pub(super) fn reconcile(
+        &mut self,
+        id: &StrBytes,
+        owned: Option<&Assignment>,
+        changed: Option<&Image>,
+        at: &At<'_>,
+    ) {
+        let Some(member) = self.members.get_mut(id) else {
             return;
         };
         match member.state {
             State::Stable if member.epoch == self.assignment_epoch => return,
-            State::Unrevoked if still_owns(owned, &member.revoking) => return,
+            State::Unrevoked if still_owns(owned, &member.revoking) => {
+                if let Some(image) = changed {
+                    member.revoke_unsubscribed(image, at);
+                }
+                return;
+            }
             _ => {}
         }
+        let member = &*member;
         let empty = Assignment::new();
         let target = self.target.get(id).unwrap_or(&empty);
         let mut kept = both(&member.assigned, target);
@@ -36,7 +49,7 @@ impl Consumers {
         };
         let free = filtered(&wanted, free);
         let revoke_first = !revoking.is_empty() && still_owns(owned, &revoking);
-        let (target_epoch, now_ms) = (self.assignment_epoch, at.now_ms);
+        let target_epoch = self.assignment_epoch;
         let Some(member) = self.members.get_mut(id) else {
             return;
         };
@@ -45,10 +58,14 @@ impl Consumers {
             member.state = State::Unrevoked;
             member.assigned = kept;
             member.revoking = revoking;
-            member.revoke_end_ms = Some(now_ms.saturating_add(member.rebalance_timeout_ms));
+            member.restart_revoking(at);
             return;
         }
+        let since = &mut member.since;
+        since.retain(|(topic, partition), _| contains(&kept, topic, *partition));
         for (topic, partitions) in free {
+            let new = partitions.iter().map(|partition| (topic, *partition));
+            since.extend(new.map(|partition| (partition, target_epoch)));
             kept.entry(topic).or_default().extend(partitions);
         }
         member.assigned = kept;

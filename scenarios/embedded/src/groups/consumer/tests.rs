@@ -327,7 +327,7 @@ fn section_8_commits_into_a_group_with_members() {
             transactional: false,
             version,
         };
-        bench.group.may_commit(&who)
+        bench.group.may_commit(&who, &[(topic_id("t"), 0)])
     };
     let unknown = Err(ResponseError::UnknownMemberId);
     assert_eq!(commit(&bench, "", -1, 9), unknown, "a simple commit");
@@ -354,6 +354,38 @@ fn section_8_commits_into_a_group_with_members() {
     assert_eq!(bench.group.expiry_base("t", 5), Some(5));
 }
 
+/// KIP-1251: an answer that makes the epoch grow may still be on its way to the member.
+#[test]
+fn a_member_commits_under_the_epochs_in_which_it_had_the_partition() {
+    let mut bench = Bench::new(&[("t", 1)]);
+    bench.ok(&first("a"));
+    bench.image.insert("t".to_owned(), (topic_id("t"), 2));
+    assert_eq!(bench.ok(&later("a", 2)), (3, Some(vec![0, 1])));
+    let stale = Err(ResponseError::StaleMemberEpoch);
+    for (epoch, partitions, transactional, expected) in [
+        (3, &[0, 1, 2][..], false, Ok(())),
+        (2, &[0], false, Ok(())),
+        (2, &[0, 1], false, stale),
+        (2, &[1], true, Err(ResponseError::IllegalGeneration)),
+        (1, &[0], false, stale),
+        (4, &[], false, stale),
+    ] {
+        let who = Committer {
+            member_id: &text("a"),
+            instance_id: None,
+            epoch,
+            transactional,
+            version: 9,
+        };
+        let partitions: Vec<_> = partitions.iter().map(|p| (topic_id("t"), *p)).collect();
+        assert_eq!(
+            bench.group.may_commit(&who, &partitions),
+            expected,
+            "{epoch} {partitions:?}"
+        );
+    }
+}
+
 #[test]
 fn a_full_group_takes_nobody_else() {
     let mut bench = Bench::new(&[("t", 1)]);
@@ -378,4 +410,36 @@ fn a_new_coordinator_gives_members_their_time_again() {
     bench.group.reload(&at);
     bench.pass(40_000);
     assert_eq!(bench.ok(&later("a", 2)), (2, None));
+}
+
+/// What a member describes as its own: partitions of topics t and u.
+fn described(bench: &Bench) -> (Vec<i32>, Vec<i32>) {
+    let group = bench.group.describe(&bench.image).group;
+    let of = |name: &str| {
+        let rows = group.members[0].assignment.topic_partitions.iter();
+        let rows = rows.filter(|row| *row.topic_name == *name);
+        rows.flat_map(|row| row.partitions.clone()).collect()
+    };
+    (of("t"), of("u"))
+}
+
+#[test]
+fn what_a_member_still_gives_up_is_shown_as_its_own() {
+    let mut b = Bench::new(&[("t", 2), ("u", 1)]);
+    let subscribed = |request: ConsumerGroupHeartbeatRequest, names: &[&str]| {
+        let names = names.iter().map(|name| text(name).into()).collect();
+        request.with_subscribed_topic_names(Some(names))
+    };
+    assert_eq!(b.ok(&subscribed(first("m"), &["t", "u"])).0, 2);
+    // Gives up u: told at once, kept until it says so.
+    assert_eq!(
+        b.ok(&subscribed(later("m", 2), &["t"])),
+        (2, Some(vec![0, 1]))
+    );
+    assert_eq!(described(&b), (vec![0, 1], vec![0]));
+    // And now t, too, while it still has u.
+    assert_eq!(b.ok(&subscribed(later("m", 2), &["v"])), (2, Some(vec![])));
+    assert_eq!(described(&b), (vec![0, 1], vec![0]));
+    assert_eq!(b.ok(&owning("m", 2, &[])), (4, None));
+    assert_eq!(described(&b), (vec![], vec![]));
 }
