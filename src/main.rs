@@ -8,10 +8,12 @@ mod demo;
 mod dump;
 #[cfg(feature = "demo")]
 mod embedded;
+mod groups;
 mod logging;
 mod run;
 mod signals;
 mod tools;
+mod translate;
 mod verify;
 
 use std::process::ExitCode;
@@ -37,6 +39,14 @@ fn main() -> ExitCode {
         cli::Command::Verify(args) => {
             logging::init(cli.log_format, TOOL_FILTER, Writer::StandardError);
             verify::run(&args, cli.log_format)
+        }
+        cli::Command::Translate(args) => {
+            logging::init(cli.log_format, TOOL_FILTER, Writer::StandardError);
+            translate::run(&args, cli.log_format)
+        }
+        cli::Command::Groups(args) => {
+            logging::init(cli.log_format, TOOL_FILTER, Writer::StandardError);
+            groups::run(&args, cli.log_format)
         }
         #[cfg(feature = "demo")]
         cli::Command::Demo(args) => demo::run(&args, cli.log_format),

@@ -22,26 +22,47 @@ use crate::{config, logging};
 pub(crate) const EXIT_CONFIG: u8 = 2;
 /// Bound on connecting to a broker.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bound on one request to a cluster that no configuration speaks of; Kafka's default.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A cluster of a configuration. Call it inside a runtime: connections live there.
 pub(crate) fn cluster(config: &ClusterConfig) -> Arc<Cluster> {
-    cluster_at(
+    let servers = &config.bootstrap_servers;
+    let timeouts = (config.request_timeout, config.admin_request_timeout);
+    cluster_with(
         config.alias.as_str(),
-        &config.bootstrap_servers,
+        servers,
         &config.admin_client_id,
+        timeouts,
     )
 }
 
-/// A cluster that `servers` know. Call it inside a runtime.
+/// A cluster that `servers` know, under a name for people. Call it inside a runtime.
 pub(crate) fn cluster_at(alias: &str, servers: &[HostPort], client_id: &str) -> Arc<Cluster> {
+    cluster_with(
+        alias,
+        servers,
+        client_id,
+        (REQUEST_TIMEOUT, REQUEST_TIMEOUT),
+    )
+}
+
+/// `timeouts`: of requests for records, and of all others.
+fn cluster_with(
+    alias: &str,
+    servers: &[HostPort],
+    client_id: &str,
+    timeouts: (Duration, Duration),
+) -> Arc<Cluster> {
     let servers = servers.iter().map(|at| (at.host.clone(), at.port));
     let options = ConnectOptions {
         client_id: client_id.into(),
         connect_timeout: CONNECT_TIMEOUT,
+        request_timeout: timeouts.0,
         pool: BufferPool::default(),
     };
     let runtime = tokio::runtime::Handle::current();
-    Cluster::new(alias, servers.collect(), options, runtime)
+    Cluster::new(alias, servers.collect(), options, timeouts.1, runtime)
 }
 
 /// Runs on this thread.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use engine::cluster::{Cluster, ErrorCode, TopicListing};
-use engine::offsets::{MapTable, OffsetMap, OffsetTable, SourcePartition};
+use engine::offsets::{OffsetMap, OffsetTable, SourcePartition};
 use topology::{FlowConfig, IsolationLevel};
-use tracing::warn;
 use uuid::Uuid;
 
 use crate::tools;
+use crate::translate::pair::stored_maps;
 
 /// A partition to compare.
 pub(crate) struct Job {
@@ -81,21 +81,21 @@ impl Plan {
     ) -> anyhow::Result<()> {
         let remotes = target.topics().await?;
         let remotes: HashMap<_, _> = remotes
-            .iter()
-            .map(|topic| (topic.name.as_str(), topic))
+            .into_iter()
+            .map(|topic| (topic.name.clone(), topic))
             .collect();
-        let mut maps = maps(flow, target, &remotes).await?;
+        let mut maps = stored_maps(flow, target, &remotes).await?;
         let positions = positions(flow, target, &remotes).await?;
         let names = topics.iter().map(|topic| topic.name.clone());
         let on_source = compacted(source, names.collect()).await?;
         let names = topics.iter().map(|topic| flow.remote_topic(&topic.name));
-        let there = names.filter(|name| remotes.contains_key(name.as_str()));
+        let there = names.filter(|name| remotes.contains_key(name));
         let on_target = compacted(target, there.collect()).await?;
         let flow_index = self.flows.len();
         self.flows.push(flow.clone());
         for topic in topics {
             let remote = flow.remote_topic(&topic.name);
-            let listed = remotes.get(remote.as_str());
+            let listed = remotes.get(&remote);
             for partition in 0..topic.partitions {
                 let stored = maps.take(&topic.name, partition);
                 // That of a topic that was deleted since says nothing about this one.
@@ -138,45 +138,15 @@ impl Plan {
     }
 }
 
-/// The topic of a flow's stored offset maps.
-pub(crate) fn map_topic(flow: &FlowConfig) -> String {
-    format!("mm2-offset-map.{}.internal", flow.id.source)
-}
-
-/// The stored offset maps of a flow; empty where there are none.
-///
-/// # Errors
-/// They cannot be read.
-pub(crate) async fn maps(
-    flow: &FlowConfig,
-    target: &Cluster,
-    remotes: &HashMap<&str, &TopicListing>,
-) -> anyhow::Result<MapTable> {
-    let topic = map_topic(flow);
-    let mut table = MapTable::new();
-    if remotes.contains_key(topic.as_str()) {
-        target
-            .read_log(&topic, 0, |record| {
-                if let Err(error) = table.apply(record.key.as_deref(), record.value.as_deref()) {
-                    warn!(topic, offset = record.offset, %error, "skipping a malformed record");
-                }
-            })
-            .await?;
-    }
-    Ok(table)
-}
-
 /// Connect's stored positions; none where there are none.
 async fn positions(
     flow: &FlowConfig,
     target: &Cluster,
-    remotes: &HashMap<&str, &TopicListing>,
+    remotes: &HashMap<String, TopicListing>,
 ) -> anyhow::Result<OffsetTable> {
     let topic = &flow.offset_storage_topic;
     let mut table = OffsetTable::new();
-    let partitions = remotes
-        .get(topic.as_str())
-        .map_or(0, |listed| listed.partitions);
+    let partitions = remotes.get(topic).map_or(0, |listed| listed.partitions);
     for partition in 0..partitions {
         target
             .read_log(topic, partition, |record| {

@@ -1,6 +1,7 @@
-//! The commands that look at clusters: `dump`, `verify`.
+//! The commands that look at clusters: `dump`, `verify`, `translate`, `groups`.
 
 mod dump;
+mod groups;
 mod verify;
 
 use std::path::Path;
