@@ -7,15 +7,19 @@
 //! Bounds: two windows of [`WINDOW_RECORDS`] records or [`WINDOW_BYTES`], what is fetched for them, what is remembered to tell
 //! doubled records and those out of order.
 
-use std::collections::{HashMap, VecDeque};
+mod align;
+mod known;
+mod search;
 
-use engine::batch::{RawBatch, TimestampType};
-use engine::offsets::{OffsetMap, Translation};
+use std::collections::HashMap;
 
 use super::findings::{Findings, Kind, Place};
 use super::progress::Watch;
 use super::recent::Recent;
-use super::side::{Entry, Side};
+use super::side::Side;
+use align::{are_alike, are_same, meeting};
+use known::Counterpart;
+pub(crate) use known::Known;
 
 /// Records of each side in which the place is looked for at which both go on alike, before a whole log is searched.
 const WINDOW_RECORDS: usize = 1 << 16;
@@ -28,55 +32,8 @@ const WINDOW_GROWTH: usize = 4;
 const WINDOW_ALIKE: usize = 1 << 10;
 /// So many changed copies in a row, and the next ones are taken for changed without looking.
 const STREAK_MAX: u32 = 64;
-/// Records opened at a time while a whole log is searched.
+/// Records opened at a time where a log is read on to its end.
 const SEARCH_RECORDS: usize = 1 << 10;
-
-/// What is known beside the logs.
-#[derive(Clone, Copy)]
-pub(crate) struct Known<'a> {
-    pub(crate) map: Option<&'a OffsetMap>,
-    /// Source offsets below it are said to be copied, or left out on purpose.
-    pub(crate) settled: i64,
-    /// Holes are no differences.
-    pub(crate) source_compacted: bool,
-    pub(crate) target_compacted: bool,
-}
-
-/// Where the other side's record is, by the map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Counterpart {
-    At(i64),
-    None,
-    Unknown,
-}
-
-impl Known<'_> {
-    fn copy_of(&self, upstream: i64) -> Counterpart {
-        let Some(map) = self.map.filter(|map| upstream < map.upstream_end()) else {
-            return Counterpart::Unknown;
-        };
-        match map.downstream(upstream) {
-            Translation::Exact(at) if map.upstream(at) == Translation::Exact(upstream) => {
-                Counterpart::At(at)
-            }
-            Translation::Exact(_) => Counterpart::None,
-            _ => Counterpart::Unknown,
-        }
-    }
-
-    fn original_of(&self, downstream: i64) -> Counterpart {
-        let Some(map) = self.map.filter(|map| downstream < map.downstream_end()) else {
-            return Counterpart::Unknown;
-        };
-        match map.upstream(downstream) {
-            Translation::Exact(at) if map.downstream(at) == Translation::Exact(downstream) => {
-                Counterpart::At(at)
-            }
-            Translation::Exact(_) => Counterpart::None,
-            _ => Counterpart::Unknown,
-        }
-    }
-}
 
 /// A comparison that is under way.
 pub(crate) struct Walk<'a> {
@@ -283,89 +240,6 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Nothing near by: reads on on both sides, in turns and ever further, until one has what the other's window holds.
-    async fn search(&mut self) -> anyhow::Result<()> {
-        let timed = self.is_timed();
-        let (sources, targets) = (self.source.window(), self.target.window());
-        if let Some((source, target)) = meeting(sources, targets, usize::MAX, timed) {
-            self.skip_to(source, target);
-            return Ok(());
-        }
-        let sources = positions(self.source.window(), timed);
-        let targets = positions(self.target.window(), timed);
-        let mut source = Search::of(&self.source);
-        let mut target = Search::of(&self.target);
-        let mut budget = WINDOW_RECORDS;
-        loop {
-            let recent = &mut self.recent;
-            let doubled = |hash| recent.contains(hash, timed);
-            if let Some((window, at)) = target
-                .find(budget, timed, &sources, self.source.window(), doubled)
-                .await?
-            {
-                for _ in 0..window {
-                    self.skip_source(false);
-                }
-                self.leave_target(&target, at);
-                return Ok(());
-            }
-            if let Some((window, at)) = source
-                .find(budget, timed, &targets, self.target.window(), |_| false)
-                .await?
-            {
-                for _ in 0..window {
-                    self.skip_target(false);
-                }
-                self.leave_source(&source, at);
-                return Ok(());
-            }
-            if source.ended && target.ended {
-                // Nothing in common any more. What is left of the source may be lag.
-                let end = self.target.end();
-                self.leave_target(&target, end);
-                return Ok(());
-            }
-            budget = budget.saturating_mul(2);
-        }
-    }
-
-    /// Everything of the target up to `at` is not the source's.
-    fn leave_target(&mut self, passed: &Search<'_>, at: i64) {
-        while !self.target.window().is_empty() {
-            self.skip_target(false);
-        }
-        if self.source_begins_later {
-            self.findings.below_target += passed.passed;
-        } else {
-            let place = Place {
-                source: self.next.source,
-                target: passed.from,
-            };
-            let extra = passed.passed - passed.doubled;
-            self.findings
-                .note_many(Kind::Doubled, passed.doubled, place);
-            self.findings.note_many(Kind::Extra, extra, place);
-        }
-        self.target.jump(at);
-    }
-
-    /// Everything of the source up to `at` is not on the target.
-    fn leave_source(&mut self, passed: &Search<'_>, at: i64) {
-        while !self.source.window().is_empty() {
-            self.skip_source(false);
-        }
-        if self.target_begins_later {
-            self.findings.below_source += passed.passed;
-        } else {
-            let place = Place {
-                source: passed.from,
-                target: self.next.target,
-            };
-            self.findings.note_many(Kind::Missing, passed.passed, place);
-        }
-        self.source.jump(at);
-    }
-
     /// So many records of each window have no counterpart, and behind them both go on alike.
     fn skip_to(&mut self, source: usize, target: usize) {
         if source == target {
@@ -560,150 +434,6 @@ impl<'a> Walk<'a> {
             .timed
             .get_or_insert_with(|| first.is_none_or(|entry| entry.timestamp_ms.is_some()))
     }
-}
-
-/// A way ahead on one side.
-struct Search<'a> {
-    ahead: Side<'a>,
-    /// The first offset that is looked at.
-    from: i64,
-    /// Records that were passed over, and how many of them are copies of what was paired before.
-    passed: u64,
-    doubled: u64,
-    ended: bool,
-}
-
-impl<'a> Search<'a> {
-    fn of(side: &Side<'a>) -> Self {
-        let ahead = side.ahead();
-        Self {
-            from: ahead.start(),
-            ahead,
-            passed: 0,
-            doubled: 0,
-            ended: false,
-        }
-    }
-
-    /// Reads on for `budget` records, for one that is in the other side's `window`: its index there, and where it is here.
-    async fn find(
-        &mut self,
-        budget: usize,
-        timed: bool,
-        positions: &HashMap<u64, usize>,
-        window: &VecDeque<Entry>,
-        mut doubled: impl FnMut(u64) -> bool,
-    ) -> anyhow::Result<Option<(usize, i64)>> {
-        let mut read = 0;
-        while read < budget && !self.ended {
-            let more = self.ahead.open(SEARCH_RECORDS, WINDOW_BYTES).await?;
-            while let Some(entry) = self.ahead.pop() {
-                read += 1;
-                let hash = entry.hash(timed);
-                let found = positions.get(&hash);
-                let found = found.filter(|at| window.get(**at).is_some_and(|it| it.equals(&entry)));
-                if let Some(at) = found {
-                    return Ok(Some((*at, entry.offset)));
-                }
-                self.passed += 1;
-                self.doubled += u64::from(doubled(hash));
-            }
-            self.ended = !more;
-        }
-        Ok(None)
-    }
-}
-
-/// Where in a window a record is, by its hash; the first of equal ones.
-fn positions<'e>(entries: impl IntoIterator<Item = &'e Entry>, timed: bool) -> HashMap<u64, usize> {
-    let mut positions = HashMap::new();
-    for (at, entry) in entries.into_iter().enumerate() {
-        positions.entry(entry.hash(timed)).or_insert(at);
-    }
-    positions
-}
-
-/// The nearest indices, of the first `count`, at which both sides have the same record. One that is there more than once on a
-/// side, as content without a key may be, counts only where the next one is the same, too, as long as there is a better one.
-fn meeting(
-    source: &VecDeque<Entry>,
-    target: &VecDeque<Entry>,
-    count: usize,
-    timed: bool,
-) -> Option<(usize, usize)> {
-    let hashes: Vec<u64> = target
-        .iter()
-        .take(count)
-        .map(|entry| entry.hash(timed))
-        .collect();
-    let mut repeated = HashMap::new();
-    let sources = source.iter().take(count).map(|entry| entry.hash(timed));
-    let mut first = HashMap::new();
-    for (at, hash) in sources.enumerate() {
-        first.entry(hash).or_insert(at);
-        *repeated.entry(hash).or_insert(0) += 1;
-    }
-    for hash in &hashes {
-        *repeated.entry(*hash).or_insert(0) += 1;
-    }
-    let (mut sure, mut likely): (Option<(usize, usize)>, Option<(usize, usize)>) = (None, None);
-    for (at, (entry, hash)) in target.iter().zip(&hashes).enumerate() {
-        if sure.is_some_and(|(source, target)| at >= source + target) {
-            break;
-        }
-        let Some(&found) = first.get(hash) else {
-            continue;
-        };
-        if !source.get(found).is_some_and(|it| it.equals(entry)) {
-            continue;
-        }
-        let goes_on = match (source.get(found + 1), target.get(at + 1)) {
-            (Some(source), Some(target)) => source.equals(target),
-            _ => true,
-        };
-        let is_only = repeated.get(hash) == Some(&2);
-        let best = if goes_on || is_only {
-            &mut sure
-        } else {
-            &mut likely
-        };
-        if best.is_none_or(|(source, target)| found + at < source + target) {
-            *best = Some((found, at));
-        }
-    }
-    sure.or(likely)
-}
-
-/// One may be a changed copy of the other.
-fn are_alike(source: &Entry, target: &Entry) -> bool {
-    if source.has_fields_of(target) {
-        return true;
-    }
-    let same_time = source.timestamp_ms.is_some() && source.timestamp_ms == target.timestamp_ms;
-    let parts = source.view(|mine| {
-        target.view(|theirs| {
-            let key = mine.key.is_some() && mine.key == theirs.key;
-            let value =
-                mine.value.is_some_and(|value| !value.is_empty()) && mine.value == theirs.value;
-            key || value
-        })
-    });
-    same_time || parts.flatten() == Some(true)
-}
-
-/// The batches have the same records, without a look at them.
-fn are_same(source: &RawBatch, target: &RawBatch) -> bool {
-    let (mine, theirs) = (&source.header, &target.header);
-    let own_time =
-        [mine, theirs].map(|header| header.timestamp_type() == TimestampType::CreateTime);
-    own_time == [true, true]
-        && mine.count() == theirs.count()
-        && mine.is_dense()
-        && theirs.is_dense()
-        && mine.base_timestamp_ms() == theirs.base_timestamp_ms()
-        && mine.codec().ok() == theirs.codec().ok()
-        && mine.codec().is_ok()
-        && source.body == target.body
 }
 
 fn take(places: &mut HashMap<u64, Vec<Place>>, hash: u64) -> Option<Place> {

@@ -31,14 +31,14 @@ pub(crate) struct Sample {
 
 /// How a partition's comparison ended.
 pub(crate) enum Outcome {
-    Compared(Findings),
+    Compared(Box<Findings>),
     /// Why not.
     Failed(String),
 }
 
 enum Message {
     /// How far it is.
-    At(Arc<Job>, Findings, Place),
+    At(Arc<Job>, Box<Findings>, Place),
     Done(Arc<Job>, Outcome),
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn work(
         let mut result = Ok(());
         loop {
             let handled = match received.recv_timeout(DRAW_INTERVAL) {
-                Ok(Message::At(job, findings, next)) => state.note(&job, findings, next),
+                Ok(Message::At(job, findings, next)) => state.note(&job, *findings, next),
                 Ok(Message::Done(job, outcome)) => each(&job, &outcome),
                 Err(RecvTimeoutError::Timeout) => Ok(()),
                 Err(RecvTimeoutError::Disconnected) => break result,
@@ -155,7 +155,7 @@ async fn one(
         .unwrap_or_default();
     let mut note = |findings: &Findings, next: Place| {
         // With nobody to receive it, the end is near anyway.
-        _ = messages.send(Message::At(job.clone(), findings.clone(), next));
+        _ = messages.send(Message::At(job.clone(), Box::new(findings.clone()), next));
     };
     let mut watch = Watch::new(progress, &before, &mut note);
     let compared = match sample {
@@ -164,7 +164,7 @@ async fn one(
     };
     watch.tell();
     match compared {
-        Ok(findings) => Outcome::Compared(findings),
+        Ok(findings) => Outcome::Compared(Box::new(findings)),
         Err(error) => Outcome::Failed(format!("{error:#}")),
     }
 }

@@ -166,8 +166,7 @@ fn a_flows_own_topics_are_printed(kind: Kind) {
     let printed = dump(&positions, &["--json"]).json();
     let last = printed
         .iter()
-        .filter(|one| one["record"]["key"][1]["topic"] == topic.as_str())
-        .next_back()
+        .rfind(|one| one["record"]["key"][1]["topic"] == topic.as_str())
         .unwrap();
     assert_eq!(last["record"]["value"], json!({"offset": 99}), "{last}");
     assert_eq!(last["topic"], positions.as_str());
@@ -184,7 +183,7 @@ fn a_flows_own_topics_are_printed(kind: Kind) {
     let head = |one: &&serde_json::Value| {
         one["record"]["kind"] == "head" && one["record"]["topic"] == topic.as_str()
     };
-    let head = maps.iter().filter(head).next_back().unwrap();
+    let head = maps.iter().rfind(head).unwrap();
     assert_eq!(head["record"]["upstreamEnd"], 100, "{head}");
     assert!(
         maps.iter().any(|one| one["record"]["kind"] == "block"),

@@ -114,7 +114,7 @@ fn a_compacted_copy_is_equal(kind: Kind) {
     let keyed = |round: u64| -> Vec<_> {
         let mut records = numbered(round * 100..round * 100 + 100, 1, 50);
         for (key, record) in (0..).zip(&mut records) {
-            let key: u32 = key % 40 + round as u32;
+            let key: u64 = key % 40 + round;
             record.key = Some(key.to_string().into_bytes());
             record.timestamp_ms = crate::flows::now_ms();
         }
