@@ -123,10 +123,17 @@ pub(crate) async fn whole(
     walk.source_begins_later = source_begins_later;
     walk.target_begins_later = target_begins_later;
     walk.findings = findings;
+    let left_out = |findings: &Findings| findings.below_source + findings.below_target;
+    let before = left_out(&walk.findings);
     watch.begin(source, source_end);
     walk.run(watch).await?;
     let findings = walk.findings;
-    if findings.equal == 0 && findings.lag > 0 && findings.are_equal() {
+    let nothing = findings.equal == 0 && findings.are_equal();
+    let both = source < source_end && target < target_end;
+    if nothing && both && left_out(&findings) > before {
+        bail!("both sides have records, but none in common");
+    }
+    if nothing && findings.lag > 0 {
         bail!("nothing of it is copied yet, {} offsets wait", findings.lag);
     }
     Ok(findings)
@@ -192,6 +199,11 @@ pub(crate) async fn sample(
         walk.run(watch).await?;
         findings = walk.findings;
         findings.lag = lag;
+    }
+    if findings.equal == 0 && findings.are_equal() {
+        bail!(
+            "at none of the places is a record whose copy the offset map knows: compare it whole"
+        );
     }
     Ok(findings)
 }

@@ -94,6 +94,22 @@ fn a_copy_with_markers_and_aborts_is_equal(kind: Kind) {
         assert!(sampled > 20, "{}", ran.output);
         let again = verify(&file, &["--sample", "20", "--seed", "7"]).ended_with(0);
         assert_eq!(again.of_type("summary")["equal_records"], sampled);
+
+        // Somebody else writes to the copy: a record once more, and one of his own.
+        let last = crate::flows::read(&west, &remote)
+            .remove(&1)
+            .unwrap()
+            .pop()
+            .unwrap();
+        let foreign = TestRecord {
+            value: Some(b"foreign".to_vec()),
+            ..last.record.clone()
+        };
+        west.produce(&remote, &[last.record, foreign]).unwrap();
+        let found = verify(&file, &["--topic", &topic]).ended_with(1);
+        let found = &found.of_type("summary")["differences"];
+        let of = |name: &str| found[name]["count"].as_u64();
+        assert_eq!((of("doubled"), of("extra")), (Some(1), Some(1)), "{found}");
     }
 }
 
@@ -393,6 +409,16 @@ fn what_cannot_be_compared_is_said(kind: Kind) {
         "{}",
         ran.output
     );
+    let strangers = ByHand::new(kind, "strangers");
+    strangers.write(&numbered(0..20, 1, 10), &numbered(1_000..1_020, 1, 10));
+    strangers
+        .east
+        .delete_records(&strangers.topic, &[(0, 5)])
+        .unwrap();
+    let ran = strangers
+        .verify(&["--topic", &strangers.topic])
+        .ended_with(3);
+    assert!(ran.output.contains("none in common"), "{}", ran.output);
     let ran = by_hand.verify(&["--topic", "nowhere"]).ended_with(3);
     assert!(
         ran.errors.contains("has the topic `nowhere`"),
