@@ -21,7 +21,7 @@ pub use checkpoint_table::CheckpointTable;
 pub use connect::{ConnectError, SourceOffset, SourceOffsetKey, SourcePartition};
 pub use heartbeat::Heartbeat;
 pub use map::{
-    BLOCKS_MAX, BlockRecord, LoadedMap, LostRuns, MapError, MapExtent, MapHead, MapKey,
+    BLOCKS_MAX, BlockRecord, LoadedMap, LostRuns, MapBlock, MapError, MapExtent, MapHead, MapKey,
     MapRecordError, MapStart, MapTable, OffsetMap, Segment, SharedMap, Translation, UnknownReason,
 };
 pub use offset_sync::OffsetSync;

@@ -25,4 +25,5 @@ mod outages;
 mod overtaken;
 mod shutdown;
 mod sources;
+mod tools;
 mod topics;

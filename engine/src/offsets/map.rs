@@ -28,7 +28,7 @@ use translation::{At, Side};
 
 use super::{DownstreamOffset, UpstreamOffset};
 pub use dirty::BlockRecord;
-pub use records::{MapExtent, MapHead, MapKey, MapRecordError};
+pub use records::{MapBlock, MapExtent, MapHead, MapKey, MapRecordError};
 pub use shared::SharedMap;
 pub use table::{LoadedMap, LostRuns, MapTable};
 pub use translation::{Translation, UnknownReason};

@@ -289,6 +289,35 @@ pub(super) fn decode_block(value: &[u8]) -> Result<(Uuid, Block), MapRecordError
     Ok((topic_id, block))
 }
 
+/// What a block's value says of itself. For looking at the topic; a map is read by [`MapTable`](super::MapTable).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MapBlock {
+    /// As [`MapHead::topic_id`].
+    pub topic_id: Uuid,
+    /// Source offsets that the block answers for.
+    pub upstream: std::ops::Range<i64>,
+    /// Target offsets that the block answers for.
+    pub downstream: std::ops::Range<i64>,
+    /// Entries, 1 to 128.
+    pub entries: usize,
+}
+
+impl MapBlock {
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// It is not a block's, or damaged.
+    pub fn decode(value: &[u8]) -> Result<Self, MapRecordError> {
+        let (topic_id, block) = decode_block(value)?;
+        Ok(Self {
+            topic_id,
+            upstream: block.base.upstream..block.end.upstream,
+            downstream: block.base.downstream..block.end.downstream,
+            entries: block.count,
+        })
+    }
+}
+
 /// Reads fields one after the other, without copying.
 struct Fields<'a>(&'a [u8]);
 
