@@ -13,7 +13,7 @@ use super::NotSynced;
 use crate::flow::Flow;
 
 /// A new group is seen so soon, however long `refresh.groups.interval.seconds` is: a list is one small request a broker.
-const DISCOVERY_INTERVAL: Duration = Duration::from_secs(2);
+const DISCOVERY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The groups of the source that we follow.
 #[derive(Debug, Default)]
