@@ -57,6 +57,9 @@ pub(crate) fn checkpoints(target: &KafkaClient, flow: &Flow) -> Vec<Checkpoint> 
 }
 
 pub(crate) fn checkpoints_in(target: &KafkaClient, topic: &str) -> Vec<Checkpoint> {
+    if !target.topics().unwrap().contains(topic) {
+        return Vec::new(); // not yet
+    }
     let records = read(target, topic).into_values().flatten();
     let checkpoint = |read: scenarios::client::ReadRecord| {
         assert!(read.record.headers.is_empty());
@@ -87,6 +90,9 @@ pub(crate) fn offset_syncs(source: &KafkaClient, flow: &Flow) -> Vec<OffsetSync>
 }
 
 fn offset_syncs_in(host: &KafkaClient, topic: &str) -> Vec<OffsetSync> {
+    if !host.topics().unwrap().contains(topic) {
+        return Vec::new(); // not yet
+    }
     let records = read(host, topic).into_values().flatten();
     let sync = |read: scenarios::client::ReadRecord| {
         assert!(read.record.headers.is_empty());
