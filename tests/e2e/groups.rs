@@ -2,6 +2,7 @@
 //!
 //! Names that begin with `it_` are MM2's integration tests (docs/spec/mm2.md 12.13).
 
+mod faults;
 mod golden;
 mod many;
 

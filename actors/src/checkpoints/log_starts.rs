@@ -68,7 +68,8 @@ impl LogStarts {
                 Err(refusal) if refusal.code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => {
                     LogStart::Missing
                 }
-                Err(_) => LogStart::Unknown,
+                // A leader that is away for a moment does not move the log's start.
+                Err(_) => self.of(&at),
             };
             let before = self.known.insert(at, start);
             if before.is_some_and(|before| before != start) {

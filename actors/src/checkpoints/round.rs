@@ -8,7 +8,7 @@ use engine::cluster::{GroupOffset, PerGroup};
 use engine::offsets::{CheckpointTable, OffsetSyncStore, Translation, UnknownReason};
 use tokio::task::yield_now;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{debug, trace, warn};
 
 use super::discovery::Discovery;
 use super::log_starts::{LogStart, LogStarts};
@@ -99,7 +99,9 @@ impl Rounds {
     /// # Errors
     /// [`LeaseError`]; what was not done is done by the next round.
     pub(super) async fn round(&mut self, flow: &Flow) -> Result<Looked, LeaseError> {
-        flow.lease.check(&flow.target).await?;
+        if flow.lease.is_lost() {
+            return Err(LeaseError::Lost);
+        }
         if self.opened.is_none() {
             self.opened = Some(topic::open(flow, &mut self.checkpoints).await?);
         }
@@ -130,9 +132,11 @@ impl Rounds {
         self.write(flow).await?;
         let written = asked.elapsed();
         self.sync_groups(flow).await?;
+        let synced = asked.elapsed();
         if changed > 0 {
-            let synced = asked.elapsed();
             debug!(flow = %flow.label, changed, ?answered, ?computed, ?written, ?synced, "round");
+        } else {
+            trace!(flow = %flow.label, ?answered, ?computed, ?synced, "round");
         }
         Ok(Looked { answered, computed })
     }

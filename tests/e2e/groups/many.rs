@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use scenarios::client::{Isolation, RawGroups, numbered, unique};
-use scenarios::{Kind, await_that, on_every_kind};
+use scenarios::{Kind, Product, await_that, on_every_kind};
 
 use super::syncing;
-use crate::flows::{PATIENCE, await_copy, stop};
+use crate::flows::{Flow, PATIENCE, await_copy, stop};
 
 on_every_kind! {
     a_thousand_groups_are_followed,
+    idle_groups_cost_little,
 }
 
 const GROUPS: usize = 1_000;
@@ -21,6 +22,84 @@ fn rounds() -> i64 {
 /// The promise is a second; this machine may be busy with a debug build and other tests.
 const P99_MAX: Duration = Duration::from_secs(3);
 
+/// `CROSSCURRENT_PROGRAM` for figures of another build.
+fn run(flow: &Flow) -> Product {
+    let ours = env!("CARGO_BIN_EXE_crosscurrent").to_owned();
+    let program = std::env::var("CROSSCURRENT_PROGRAM").unwrap_or(ours);
+    Product::run_logging(
+        program,
+        &flow.properties(),
+        "info,actors::checkpoints=trace",
+    )
+    .unwrap()
+}
+
+/// Partitions that each of the idle groups has committed.
+const PARTITIONS: i32 = 20;
+/// `IDLE_PARTITIONS=100` for 100,000 places.
+fn partitions() -> i32 {
+    std::env::var("IDLE_PARTITIONS").map_or(PARTITIONS, |count| count.parse().unwrap())
+}
+/// How long idleness is measured.
+const IDLE: Duration = Duration::from_secs(5);
+/// Of one core, in a debug build on a busy machine.
+const IDLE_SHARE_MAX: f64 = 0.9;
+
+/// Goal: groups that do not move are asked, and nothing else is done for them.
+fn idle_groups_cost_little(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
+    let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
+    let (topic, partitions) = (unique("idle"), partitions());
+    east.create_topic(&topic, partitions, 1, &[]).unwrap();
+    let records = u64::try_from(partitions).unwrap() * 10;
+    east.produce(&topic, &numbered(0..records, partitions, 20))
+        .unwrap();
+    let flow = syncing(&topic, &pair, &topic).with(&format!("groups = {topic}-.*"));
+    let mut source = RawGroups::connect(&pair.east.bootstrap()).unwrap();
+    let mut target = RawGroups::connect(&pair.west.bootstrap()).unwrap();
+    let names: Vec<_> = (0..GROUPS).map(|at| format!("{topic}-{at}")).collect();
+    let places: Vec<_> = (0..partitions).map(|at| (&*topic, at, 5, "")).collect();
+    for name in &names {
+        source.commit(name, &places).unwrap();
+    }
+    let began = Instant::now();
+    let mut product = run(&flow);
+    await_that("all groups on the target", PATIENCE, || {
+        let found = target.committed(&names).unwrap();
+        let whole = usize::try_from(partitions).unwrap();
+        found
+            .values()
+            .filter(|places| places.len() == whole)
+            .count()
+            == GROUPS
+    })
+    .unwrap();
+    let first = began.elapsed();
+    let written = west.end_offsets(&format!("{}.checkpoints.internal", flow.source));
+    let before = product.process().cpu_time().unwrap();
+    std::thread::sleep(IDLE);
+    let spent = product.process().cpu_time().unwrap() - before;
+    let still = west.end_offsets(&format!("{}.checkpoints.internal", flow.source));
+    let share = spent.as_secs_f64() / IDLE.as_secs_f64();
+    stop(&mut product);
+    eprintln!(
+        "{kind:?}: {GROUPS} groups of {partitions} partitions: on the target after {first:?}, then {:.1} % of a core",
+        share * 100.0
+    );
+    let output = product.output();
+    let last = output
+        .lines()
+        .filter(|line| line.contains("checkpoints::round"))
+        .next_back();
+    eprintln!("{}", last.unwrap_or_default());
+    assert_eq!(
+        written.unwrap(),
+        still.unwrap(),
+        "checkpoints of idle groups"
+    );
+    assert!(share < IDLE_SHARE_MAX, "{share}");
+}
+
 /// Goal: from a commit on the source to the commit on the target, for each of a thousand groups that all move.
 fn a_thousand_groups_are_followed(kind: Kind) {
     let pair = kind.shared_pair().unwrap();
@@ -29,7 +108,7 @@ fn a_thousand_groups_are_followed(kind: Kind) {
     east.create_topic(&topic, 1, 1, &[]).unwrap();
     east.produce(&topic, &numbered(0..1_000, 1, 20)).unwrap();
     let flow = syncing(&topic, &pair, &topic).with(&format!("groups = {topic}-.*"));
-    let mut product = flow.run_logging("info,actors::checkpoints=debug");
+    let mut product = run(&flow);
     let copy = flow.remote(&topic);
     await_that("the copy", PATIENCE, || {
         west.topics().unwrap().contains(&copy)
