@@ -187,9 +187,9 @@ pub(crate) fn logs(run: &mut Run<'_>) -> (Verdict, bool) {
 /// The maps as they are stored on the targets.
 pub(crate) fn stored(run: &mut Run<'_>, limit: i64, verdict: &mut Verdict) -> Vec<Answers> {
     let mut answers = Vec::new();
-    for side in 0..run.sources() {
+    for (side, alias) in ALIASES.iter().enumerate().take(run.sources()) {
         let mut table = MapTable::new();
-        let topic = format!("mm2-offset-map.{}.internal", ALIASES[side]);
+        let topic = format!("mm2-offset-map.{alias}.internal");
         for (key, value) in run.sides[1 - side].client.pairs(&topic) {
             table.apply(key.as_deref(), value.as_deref()).unwrap();
         }
@@ -204,7 +204,7 @@ pub(crate) fn stored(run: &mut Run<'_>, limit: i64, verdict: &mut Verdict) -> Ve
                         "the stored map of {topic}-{partition} has lost {lost:?}"
                     ));
                 }
-                let place = (ALIASES[side], topic.as_str(), partition);
+                let place = (*alias, topic.as_str(), partition);
                 let (down, up) = (|o| map.downstream(o), |o| map.upstream(o));
                 answers.push(Answers::ask(place, limit, down, up));
             }
