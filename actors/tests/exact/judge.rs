@@ -196,9 +196,12 @@ pub(crate) fn stored(run: &mut Run<'_>, limit: i64, verdict: &mut Verdict) -> Ve
         for topic in 0..TOPICS {
             for partition in 0..PARTITIONS {
                 let topic = topic_name(topic);
-                let Some(LoadedMap { map, lost, .. }) = table.take(&topic, partition) else {
+                let Some(LoadedMap { map, lost, head }) = table.take(&topic, partition) else {
                     continue;
                 };
+                if head.topic_id != run.sides[side].client.topic_id(&topic) {
+                    continue; // created again just now: readers see that too
+                }
                 if !lost.is_empty() {
                     verdict.fault(format!(
                         "the stored map of {topic}-{partition} has lost {lost:?}"

@@ -230,8 +230,19 @@ impl<'a> Run<'a> {
                     .unwrap();
             }
             Act::Foreign { at, records } => {
-                let (batch, ids) = self.batch(at, records, 10, Codec::None);
-                self.ledger(at).foreign.extend(ids);
+                // Under a key of its own: in a compacted topic it would replace copies.
+                let mut builder = BatchBuilder::new(Codec::None);
+                for _ in 0..records {
+                    let id = self.next_id;
+                    self.next_id += 1;
+                    self.ledger(at).foreign.insert(id);
+                    let value = format!("{id}/foreign");
+                    let key = Some(b"foreign".as_slice());
+                    builder
+                        .push(self.now_ms, key, Some(value.as_bytes()), &[])
+                        .unwrap();
+                }
+                let batch = builder.build().unwrap();
                 let remote = remote_name(at.side, at.topic);
                 let client = &mut self.sides[1 - at.side].client;
                 client.append((&remote, at.partition), &batch, ProducerStamp::NONE, None);
