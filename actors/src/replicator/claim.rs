@@ -180,6 +180,7 @@ impl Replicator {
             self.status.start_at(resume_at);
             self.follow(None, ctx);
         }
+        self.pass_over();
         self.find_target(None, ctx);
     }
 

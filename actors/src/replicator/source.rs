@@ -8,7 +8,7 @@ use actix::{AsyncContext, Context};
 use engine::batch::{AbortedTransactions, DropReason, RawBatch, ReencodeReason, Verdict, classify};
 use engine::cluster::{ClusterError, ErrorCode, Leader, OffsetAt};
 use engine::lane::raw::fetch::Wanted;
-use engine::lane::raw::window::Outgoing;
+use engine::lane::raw::window::{Outgoing, Window};
 use tokio::time::Instant;
 use topology::{AutoOffsetReset, IsolationLevel};
 use tracing::warn;
@@ -256,6 +256,7 @@ impl Replicator {
                 self.status.count_skipped(records);
                 self.position = start;
                 self.passed_over = true;
+                self.pass_over();
                 self.pump(ctx);
             }
             Reposition::OutOfRange => {
@@ -356,6 +357,17 @@ impl Replicator {
             }
         };
         self.backlog.push_back(waiting);
+    }
+
+    /// With nothing on its way, the map moves past what was deleted, as soon as the tail was compared.
+    pub(super) fn pass_over(&mut self) {
+        let idle = self.backlog.is_empty() && self.window.as_ref().is_none_or(Window::is_empty);
+        if self.passed_over && self.compared && idle {
+            self.passed_over = false;
+            if self.position > self.status.next_to_acknowledge() {
+                self.skipped(self.position - 1);
+            }
+        }
     }
 
     /// The map is about to move past `upstream_last`.

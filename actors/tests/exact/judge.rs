@@ -7,7 +7,7 @@ use engine::offsets::{LoadedMap, MapTable, Translation, UnknownReason};
 use crate::child::Answers;
 use crate::ledger::Ledger;
 use crate::plan::{PARTITIONS, TOPICS};
-use crate::run::{ALIASES, Run, remote_name, topic_name};
+use crate::run::{ALIASES, Run, key, remote_name, topic_name};
 use crate::wire::Log;
 
 /// Faults of a kind that are told.
@@ -33,7 +33,7 @@ impl Verdict {
 }
 
 /// The id in a record's value.
-fn id(value: &[u8]) -> u64 {
+pub(crate) fn id(value: &[u8]) -> u64 {
     let digits = value.split(|byte| *byte == b'/').next().unwrap();
     std::str::from_utf8(digits).unwrap().parse().unwrap()
 }
@@ -47,6 +47,18 @@ struct Truth {
     /// Below this offset the source cannot tell of which history the copies are: it was cut, and its log start has moved past the
     /// place. Lower bounds are right there.
     vague_below: i64,
+    /// The cleaner has taken copies: the answer for one that is gone is its place, which is as good as the next copy's.
+    cleaned: bool,
+    /// Some of what was copied cannot be told from what somebody else wrote.
+    vague: bool,
+}
+
+impl Truth {
+    /// Whether nothing that is there lies between what was answered and the truth.
+    fn is_as_good(&self, found: i64, truth: i64, side: impl Fn(&(i64, i64)) -> i64) -> bool {
+        let between = |copy: &(i64, i64)| (found..truth).contains(&side(copy));
+        found == truth || self.cleaned && found < truth && !self.copies.iter().any(between)
+    }
 }
 
 fn truth(run: &mut Run<'_>, side: usize, topic: usize, partition: i32) -> Truth {
@@ -55,18 +67,25 @@ fn truth(run: &mut Run<'_>, side: usize, topic: usize, partition: i32) -> Truth 
         .client
         .log(&remote_name(side, topic), partition);
     let ledger = ledger(run, side, topic, partition);
-    let places: HashMap<u64, i64> = (target.records.iter())
-        .map(|(offset, value)| (id(value), *offset))
-        .collect();
+    let mut places = ledger.expired.clone();
+    places.extend((target.records.iter()).map(|(offset, value)| (id(value), *offset)));
     let copies = (ledger.live.iter())
         .filter_map(|written| Some((written.offset, *places.get(&written.id)?)))
         .collect();
     let vague_below = if ledger.was_cut { source.start } else { 0 };
+    let setup = run.plan.setup.topics[topic];
+    let vague = setup.compacted
+        || ledger.was_deleted
+        || ledger.was_cut
+        || !ledger.foreign.is_empty()
+        || !ledger.dead.is_empty();
     Truth {
         source,
         target,
         copies,
         vague_below,
+        cleaned: setup.compacted && setup.target_compacted,
+        vague,
     }
 }
 
@@ -112,7 +131,22 @@ pub(crate) fn logs(run: &mut Run<'_>) -> (Verdict, bool) {
         let known: HashMap<u64, bool> = (ledger.live.iter())
             .map(|written| (written.id, written.aborted))
             .collect();
+        let setup = run.plan.setup.topics[topic];
+        let cleaned = setup.compacted && setup.target_compacted;
+        // By key, the newest record of which a copy is there.
+        let mut newest: HashMap<u64, i64> = HashMap::new();
         for written in &ledger.live {
+            if cleaned && seen.contains_key(&written.id) {
+                newest.insert(key(written.id), written.offset);
+            }
+        }
+        for written in &ledger.live {
+            let replaced = newest.get(&key(written.id));
+            if replaced.is_some_and(|newest| *newest > written.offset)
+                || ledger.expired.contains_key(&written.id)
+            {
+                continue;
+            }
             let wanted = there.contains(&written.id) && !(written.aborted && read_committed);
             if wanted && !seen.contains_key(&written.id) {
                 verdict.fault(format!(
@@ -121,6 +155,11 @@ pub(crate) fn logs(run: &mut Run<'_>) -> (Verdict, bool) {
                 ));
                 complete = false;
             }
+        }
+        // Where the target has deleted all that its lane's last owner did not note down, nothing tells that it was there: it is
+        // copied again, and still only once in the log.
+        for (id, offset) in &ledger.expired {
+            seen.entry(*id).or_insert(*offset);
         }
         for id in seen.keys() {
             match known.get(id) {
@@ -148,24 +187,27 @@ pub(crate) fn logs(run: &mut Run<'_>) -> (Verdict, bool) {
 /// The maps as they are stored on the targets.
 pub(crate) fn stored(run: &mut Run<'_>, limit: i64, verdict: &mut Verdict) -> Vec<Answers> {
     let mut answers = Vec::new();
-    for side in 0..run.sources() {
+    for (side, alias) in ALIASES.iter().enumerate().take(run.sources()) {
         let mut table = MapTable::new();
-        let topic = format!("mm2-offset-map.{}.internal", ALIASES[side]);
+        let topic = format!("mm2-offset-map.{alias}.internal");
         for (key, value) in run.sides[1 - side].client.pairs(&topic) {
             table.apply(key.as_deref(), value.as_deref()).unwrap();
         }
         for topic in 0..TOPICS {
             for partition in 0..PARTITIONS {
                 let topic = topic_name(topic);
-                let Some(LoadedMap { map, lost, .. }) = table.take(&topic, partition) else {
+                let Some(LoadedMap { map, lost, head }) = table.take(&topic, partition) else {
                     continue;
                 };
+                if head.topic_id != run.sides[side].client.topic_id(&topic) {
+                    continue; // created again just now: readers see that too
+                }
                 if !lost.is_empty() {
                     verdict.fault(format!(
                         "the stored map of {topic}-{partition} has lost {lost:?}"
                     ));
                 }
-                let place = (ALIASES[side], topic.as_str(), partition);
+                let place = (*alias, topic.as_str(), partition);
                 let (down, up) = (|o| map.downstream(o), |o| map.upstream(o));
                 answers.push(Answers::ask(place, limit, down, up));
             }
@@ -204,9 +246,12 @@ fn compare(all: &Truth, place: &str, answers: &Answers, verdict: &mut Verdict) {
             (Translation::Exact(found), Some((_, truth))) if asked < all.vague_below => {
                 found <= *truth
             }
-            (Translation::Exact(found), Some((_, truth))) => found == *truth,
+            (Translation::Exact(found), Some((_, truth))) => {
+                all.is_as_good(found, *truth, |copy| copy.1)
+            }
             // The end: behind the last copy, and not behind the log.
             (Translation::Exact(found), None) => found > last.1 && found <= all.target.end,
+            (Translation::AtLeast(_), _) if !all.vague => false,
             (Translation::AtLeast(found), Some((_, truth))) => found <= *truth,
             (Translation::AtLeast(found), None) => found <= all.target.end,
             (Translation::Unknown(UnknownReason::NothingReplicated), _) => copies.is_empty(),
@@ -236,7 +281,10 @@ fn compare(all: &Truth, place: &str, answers: &Answers, verdict: &mut Verdict) {
             (Translation::Exact(found), Some((truth, _))) if found < all.vague_below => {
                 found <= *truth
             }
-            (Translation::Exact(found), Some((truth, _))) => found == *truth,
+            (Translation::Exact(found), Some((truth, _))) => {
+                all.is_as_good(found, *truth, |copy| copy.0)
+            }
+            (Translation::AtLeast(_), _) if !all.vague => false,
             (Translation::Exact(found), None) => found > last.0 && found <= all.source.end,
             (Translation::AtLeast(found), Some((truth, _))) => found <= *truth,
             (Translation::AtLeast(found), None) => found <= all.source.end,

@@ -1,6 +1,6 @@
 //! What was written to a partition that is read from, by the answers to its writers.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// A record, by its offset.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,10 @@ pub(crate) struct Ledger {
     pub(crate) live: Vec<Written>,
     /// Lost by an election, or of an earlier incarnation: copies may be there.
     pub(crate) dead: HashSet<u64>,
+    /// Where copies were that the target has deleted.
+    pub(crate) expired: HashMap<u64, i64>,
+    /// Something was deleted here before its time.
+    pub(crate) was_deleted: bool,
     /// Records of somebody else in the remote partition.
     pub(crate) foreign: HashSet<u64>,
     /// Behind the last marker: what is below is never cut, or a transaction would be open again.

@@ -11,6 +11,7 @@
 )]
 
 mod child;
+mod histories;
 mod judge;
 mod ledger;
 mod plan;

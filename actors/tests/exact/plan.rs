@@ -33,6 +33,8 @@ pub(crate) struct Setup {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TopicSetup {
     pub(crate) compacted: bool,
+    /// So is the remote topic.
+    pub(crate) target_compacted: bool,
     /// `max.message.bytes` of the remote topic.
     pub(crate) target_bytes: Option<usize>,
     /// `message.timestamp.type=LogAppendTime` of the remote topic.
@@ -71,6 +73,11 @@ pub(crate) enum Act {
         at: Place,
         percent: i64,
     },
+    /// Deletes this share of the remote partition's records, in percent.
+    DeleteCopies {
+        at: Place,
+        percent: i64,
+    },
     Recreate {
         at: Place,
     },
@@ -86,6 +93,12 @@ pub(crate) enum Act {
     },
     /// Answers of the target to its writers are lost.
     LoseAnswers {
+        times: u64,
+        /// Nor is the connection closed.
+        silent: bool,
+    },
+    /// The target says that another broker leads.
+    Refuse {
         times: u64,
     },
     /// Answers of the target to its writers are late. Unit: milliseconds.
@@ -123,6 +136,7 @@ impl Plan {
             flush_ms: *[20, 200, 1_000, 60_000].choose(random).unwrap(),
             topics: [(); TOPICS].map(|()| TopicSetup {
                 compacted: random.random_ratio(1, 3),
+                target_compacted: random.random_ratio(1, 2),
                 target_bytes: random
                     .random_ratio(1, 3)
                     .then(|| random.random_range(700..4_000)),
@@ -147,7 +161,7 @@ fn act(random: &mut StdRng, sides: usize, fenced: bool) -> Act {
     match random.random_range(0..100) {
         0..30 => Act::Write {
             at,
-            batches: random.random_range(1..20),
+            batches: random.random_range(1..40),
             records: random.random_range(1..30),
             bytes: *[10, 60, 400].choose(random).unwrap(),
             codec: *[
@@ -171,6 +185,10 @@ fn act(random: &mut StdRng, sides: usize, fenced: bool) -> Act {
             at,
             percent: random.random_range(1..=100),
         },
+        45 if random.random() => Act::DeleteCopies {
+            at,
+            percent: random.random_range(1..=100),
+        },
         45 => Act::Recreate { at },
         46..48 => Act::Truncate {
             at,
@@ -180,8 +198,12 @@ fn act(random: &mut StdRng, sides: usize, fenced: bool) -> Act {
             at,
             records: random.random_range(1..4),
         },
-        50..53 => Act::LoseAnswers {
+        50..52 => Act::LoseAnswers {
             times: random.random_range(1..4),
+            silent: random.random_ratio(1, 4),
+        },
+        52 => Act::Refuse {
+            times: random.random_range(1..8),
         },
         53..57 => Act::Delay {
             ms: random.random_range(5..150),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use embedded::{
     After, ApiKey, Effect, EmbeddedCluster, Fault, FaultHandle, Operation, PatternType,
-    ResourcePattern, ResourceType, Settings,
+    ResourcePattern, ResourceType, ResponseError, Settings,
 };
 use engine::batch::{BatchBuilder, Codec, ProducerStamp, RawBatch};
 use tempfile::TempDir;
@@ -55,6 +55,11 @@ pub(crate) fn topic_name(topic: usize) -> String {
 
 pub(crate) fn remote_name(side: usize, topic: usize) -> String {
     format!("{}.{}", ALIASES[side], topic_name(topic))
+}
+
+/// The key of a record in a compacted topic.
+pub(crate) fn key(id: u64) -> u64 {
+    id.wrapping_mul(7) % KEYS
 }
 
 /// Runs a plan: what is wrong at its end.
@@ -133,6 +138,9 @@ impl<'a> Run<'a> {
                 if let Some(bytes) = setup.target_bytes {
                     configs.push(("max.message.bytes", bytes.to_string()));
                 }
+                if setup.compacted && setup.target_compacted {
+                    configs.extend(compaction());
+                }
                 if setup.target_time {
                     configs.push(("message.timestamp.type", "LogAppendTime".to_owned()));
                 }
@@ -151,10 +159,7 @@ impl<'a> Run<'a> {
     fn create_topic(&mut self, side: usize, topic: usize) {
         let mut configs = vec![("retention.ms", "-1".to_owned())];
         if self.plan.setup.topics[topic].compacted {
-            configs.push(("cleanup.policy", "compact,delete".to_owned()));
-            configs.push(("segment.ms", (SEGMENT_MS - 1_000).to_string()));
-            configs.push(("min.cleanable.dirty.ratio", "0".to_owned()));
-            configs.push(("delete.retention.ms", "0".to_owned()));
+            configs.extend(compaction());
         }
         let name = topic_name(topic);
         self.sides[side]
@@ -187,12 +192,23 @@ impl<'a> Run<'a> {
                 self.append(at, &batch, &ids, ProducerStamp::NONE, None);
             }
             Act::Delete { at, percent } => {
+                self.ledger(at).was_deleted = true;
                 let end = self.ledger(at).end;
                 self.sides[at.side].client.delete_records(
                     &topic_name(at.topic),
                     at.partition,
                     end * percent / 100,
                 );
+            }
+            Act::DeleteCopies { at, percent } => {
+                let remote = remote_name(at.side, at.topic);
+                let client = &mut self.sides[1 - at.side].client;
+                let log = client.log(&remote, at.partition);
+                let below = (log.end * percent / 100).max(log.start);
+                client.delete_records(&remote, at.partition, below);
+                let gone = log.records.iter().filter(|(offset, _)| *offset < below);
+                let gone = gone.map(|(offset, value)| (judge::id(value), *offset));
+                self.ledger(at).expired.extend(gone);
             }
             Act::Recreate { at } => {
                 let name = topic_name(at.topic);
@@ -214,14 +230,30 @@ impl<'a> Run<'a> {
                     .unwrap();
             }
             Act::Foreign { at, records } => {
-                let (batch, ids) = self.batch(at, records, 10, Codec::None);
-                self.ledger(at).foreign.extend(ids);
+                // Under a key of its own: in a compacted topic it would replace copies.
+                let mut builder = BatchBuilder::new(Codec::None);
+                for _ in 0..records {
+                    let id = self.next_id;
+                    self.next_id += 1;
+                    self.ledger(at).foreign.insert(id);
+                    let value = format!("{id}/foreign");
+                    let key = Some(b"foreign".as_slice());
+                    builder
+                        .push(self.now_ms, key, Some(value.as_bytes()), &[])
+                        .unwrap();
+                }
+                let batch = builder.build().unwrap();
                 let remote = remote_name(at.side, at.topic);
                 let client = &mut self.sides[1 - at.side].client;
                 client.append((&remote, at.partition), &batch, ProducerStamp::NONE, None);
             }
-            Act::LoseAnswers { times } => {
-                let effect = Effect::LoseAnswer(After::Closed);
+            Act::LoseAnswers { times, silent } => {
+                let after = if silent { After::Silent } else { After::Closed };
+                let effect = Effect::LoseAnswer(after);
+                self.inject(|| on_data(effect.clone()).times(times));
+            }
+            Act::Refuse { times } => {
+                let effect = Effect::Error(ResponseError::NotLeaderOrFollower);
                 self.inject(|| on_data(effect.clone()).times(times));
             }
             Act::Delay { ms } => {
@@ -293,7 +325,7 @@ impl<'a> Run<'a> {
                     .rotate_left(u32::try_from(value.len()).unwrap())
                     .to_string();
             }
-            let key = format!("k{}", id.wrapping_mul(7) % KEYS);
+            let key = format!("k{}", key(id));
             let key = self.plan.setup.topics[at.topic]
                 .compacted
                 .then_some(key.as_bytes());
@@ -393,6 +425,16 @@ impl<'a> Run<'a> {
         judge::maps(self, "stored", &answers, &mut verdict);
         verdict
     }
+}
+
+/// Has a topic cleaned as soon as its active segment is closed.
+fn compaction() -> [(&'static str, String); 4] {
+    [
+        ("cleanup.policy", "compact,delete".to_owned()),
+        ("segment.ms", (SEGMENT_MS - 1_000).to_string()),
+        ("min.cleanable.dirty.ratio", "0".to_owned()),
+        ("delete.retention.ms", "0".to_owned()),
+    ]
 }
 
 /// A fault of the writing to remote topics.

@@ -14,14 +14,16 @@ use kafka_protocol::messages::delete_records_request::{
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     AddPartitionsToTxnRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
     EndTxnRequest, FetchRequest, FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsRequest,
-    ProduceRequest, TopicName, TransactionalId,
+    MetadataRequest, ProduceRequest, TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 use scenarios::RawClient;
+use uuid::Uuid;
 
 const TIMEOUT_MS: i32 = 10_000;
 const CONCURRENT_TRANSACTIONS: i16 = 51;
@@ -81,6 +83,14 @@ impl Client {
             .with_topics(vec![topic]);
         let answer = self.0.send(7, &request).unwrap();
         assert_eq!(answer.topics[0].error_code, 0, "{answer:?}");
+    }
+
+    /// Which incarnation of the topic there is.
+    pub(crate) fn topic_id(&mut self, topic: &str) -> Uuid {
+        let wanted = MetadataRequestTopic::default().with_name(Some(name(topic)));
+        let request = MetadataRequest::default().with_topics(Some(vec![wanted]));
+        let answer = self.0.send(12, &request).unwrap();
+        answer.topics[0].topic_id
     }
 
     pub(crate) fn delete_topic(&mut self, topic: &str) {

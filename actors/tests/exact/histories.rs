@@ -1,0 +1,117 @@
+//! Histories that were once answered wrongly, each in as few acts as show it.
+
+use engine::batch::Codec;
+
+use crate::plan::{Act, Place, Plan, Setup, TopicSetup};
+use crate::run;
+
+const AT: Place = Place {
+    side: 0,
+    topic: 0,
+    partition: 0,
+};
+/// Longer than positions and maps take to be stored.
+const STORED: Act = Act::Sleep { ms: 1_500 };
+
+fn write(batches: usize) -> Act {
+    Act::Write {
+        at: AT,
+        batches,
+        records: 10,
+        bytes: 60,
+        codec: Codec::None,
+    }
+}
+
+#[track_caller]
+fn check(fenced: bool, acts: Vec<Act>) {
+    let topic = TopicSetup {
+        compacted: false,
+        target_compacted: false,
+        target_bytes: None,
+        target_time: false,
+    };
+    let setup = Setup {
+        both_ways: false,
+        read_committed: true,
+        fenced,
+        flush_ms: 100,
+        topics: [topic; 2],
+    };
+    let verdict = run::run(&Plan {
+        seed: 0,
+        setup,
+        acts,
+    });
+    assert!(verdict.faults.is_empty(), "{:#?}", verdict.faults);
+    assert!(verdict.exact > 0, "nothing was judged");
+}
+
+/// The new history reaches beyond the stored position: only its leader epoch tells.
+#[test]
+fn cut_and_written_on_while_nobody_copied() {
+    let cut = Act::Truncate { at: AT, lose: 60 };
+    check(
+        true,
+        vec![Act::Start, write(20), STORED, Act::Kill, cut, write(20)],
+    );
+}
+
+/// The stored position lies beyond the log's end: nothing is copied twice all the same.
+#[test]
+fn cut_while_nobody_copied() {
+    let cut = Act::Truncate { at: AT, lose: 60 };
+    check(
+        true,
+        vec![Act::Start, write(20), STORED, Act::Kill, cut, write(1)],
+    );
+}
+
+#[test]
+fn created_again_while_nobody_copied() {
+    let again = Act::Recreate { at: AT };
+    check(
+        true,
+        vec![Act::Start, write(5), STORED, Act::Kill, again, write(9)],
+    );
+}
+
+/// The last owner copied more than it noted down, and the source has deleted that since, up to the middle of a batch.
+#[test]
+fn deleted_while_nobody_copied() {
+    let delete = |percent| Act::Delete { at: AT, percent };
+    let copied = Act::Sleep { ms: 300 };
+    let acts = vec![Act::Start, write(1), STORED, write(20), copied, Act::Kill];
+    check(true, [acts.clone(), vec![delete(52), write(9)]].concat());
+    check(true, [acts, vec![delete(100)]].concat());
+}
+
+/// A position is stored though nothing was copied yet.
+#[test]
+fn passed_over_before_anything_was_copied() {
+    let abort = Act::Transact {
+        at: Place { topic: 1, ..AT },
+        records: 9,
+        commit: false,
+    };
+    let delete = Act::Delete {
+        at: Place { topic: 1, ..AT },
+        percent: 1,
+    };
+    check(
+        true,
+        vec![Act::Start, abort, delete, STORED, Act::Kill, write(1)],
+    );
+}
+
+/// Without the permission for transactional ids a lane is safe from its dead predecessors all the same.
+#[test]
+fn killed_without_transactional_ids() {
+    let acts = (0..6).flat_map(|kill| {
+        let copied = Act::Sleep {
+            ms: 250 + 200 * kill,
+        };
+        [Act::Start, write(30), copied, write(30), Act::Kill]
+    });
+    check(false, acts.collect());
+}
