@@ -3,16 +3,18 @@
 
 use std::time::{Duration, Instant};
 
-use scenarios::client::{Contents, Isolation, KafkaClient, Moved, numbered, unique};
+use scenarios::client::{Contents, Isolation, KafkaClient, Moved, TestRecord, numbered, unique};
 use scenarios::{Cluster, Kind, Pair, await_ok, await_that, on_every_kind};
 
-use crate::flows::{Flow, PATIENCE, await_copy, stop};
+use crate::flows::{Flow, PATIENCE, await_copy, read, stop};
+use crate::sources::{QUICK_COMPACTION, keyed};
 
 on_every_kind! {
     a_plain_topic,
     after_three_kills_and_a_restart_of_the_target,
     a_transactional_topic_read_committed,
     a_transactional_topic_read_uncommitted,
+    a_compacted_topic,
     from_the_latest_record_on,
     with_a_source_that_lost_its_beginning,
 }
@@ -178,6 +180,45 @@ fn transactional(kind: Kind, isolation: Isolation, level: &str) {
             writer.commit().unwrap();
         }
     }
+    let mut product = stage.flow.run();
+    stage.await_copy();
+    stage.groups_move("all");
+    stop(&mut product);
+}
+
+/// Goal: holes that compaction left before and after the copying are no matter at any distance.
+fn a_compacted_topic(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
+    let source = kind
+        .start("compacts", 1, &[("log.cleaner.backoff.ms", "500")])
+        .unwrap();
+    let line = "config.properties.exclude = .*";
+    let stage = Stage::new(&*source, pair.west, "holes", &[line]);
+    stage
+        .east
+        .set_topic_config(&stage.topic, &QUICK_COMPACTION)
+        .unwrap();
+    let mut round = 0;
+    let holes = || -> i64 {
+        let read = read(&stage.east, &stage.topic);
+        let offsets: Vec<i64> = read[&0].iter().map(|read| read.offset).collect();
+        let steps = offsets.windows(2).map(|pair| pair[1] - pair[0] - 1);
+        steps.sum()
+    };
+    await_that("holes on the source", PATIENCE, || {
+        let records = keyed(round).into_iter().map(|record| TestRecord {
+            partition: 0,
+            ..record
+        });
+        let records: Vec<_> = records.collect();
+        stage.east.produce(&stage.topic, &records).unwrap();
+        round += 1;
+        round > 5 && holes() > 1_000
+    })
+    .unwrap();
+    // From here on the source stays as it is.
+    let keep = [("cleanup.policy", "delete")];
+    stage.east.set_topic_config(&stage.topic, &keep).unwrap();
     let mut product = stage.flow.run();
     stage.await_copy();
     stage.groups_move("all");

@@ -7,6 +7,14 @@ use crate::flows::{
     Flow, PATIENCE, await_contents, await_copy, check_contents, read, stop, stored_positions,
 };
 
+/// Configs of a topic that is compacted within seconds.
+pub(crate) const QUICK_COMPACTION: [(&str, &str); 4] = [
+    ("cleanup.policy", "compact"),
+    ("segment.ms", "1000"),
+    ("min.cleanable.dirty.ratio", "0.01"),
+    ("max.compaction.lag.ms", "2000"),
+];
+
 on_every_kind! {
     compacted_source,
     log_append_time_source,
@@ -26,13 +34,8 @@ fn compacted_source(kind: Kind) {
         .unwrap();
     let (east, west) = (source.client().unwrap(), pair.west.client().unwrap());
     let topic = unique("compacted");
-    let quick = [
-        ("cleanup.policy", "compact"),
-        ("segment.ms", "1000"),
-        ("min.cleanable.dirty.ratio", "0.01"),
-        ("max.compaction.lag.ms", "2000"),
-    ];
-    east.create_topic(&topic, PARTITIONS, 1, &quick).unwrap();
+    east.create_topic(&topic, PARTITIONS, 1, &QUICK_COMPACTION)
+        .unwrap();
     let mut round = 0;
     await_ok("holes in both partitions", PATIENCE, || {
         east.produce(&topic, &keyed(round)).unwrap();
@@ -284,7 +287,7 @@ fn go_on_after_restart(
 
 /// 400 records in two partitions: a quarter has keys of this round, which stay, the others keys of every round; every
 /// fifth is a tombstone.
-fn keyed(round: usize) -> Vec<TestRecord> {
+pub(crate) fn keyed(round: usize) -> Vec<TestRecord> {
     let mut records = numbered(0..400, PARTITIONS, 30);
     for (index, record) in records.iter_mut().enumerate() {
         let key = match index % 8 {
