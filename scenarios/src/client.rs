@@ -29,7 +29,7 @@ mod write;
 pub use compare::{Contents, compare};
 pub use generate::{OddRecords, numbered};
 pub use groups::Member;
-pub use raw_groups::{Place, RawGroups};
+pub use raw_groups::{Place, Places, RawGroups};
 pub use read::Isolation;
 pub use record::{ReadRecord, TestRecord};
 pub use tally::{Tally, tally};

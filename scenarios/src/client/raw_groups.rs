@@ -23,6 +23,9 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 /// A place that a group has committed: offset and metadata.
 pub type Place = (i64, String);
 
+/// By topic and partition.
+pub type Places = BTreeMap<(String, i32), Place>;
+
 /// One connection to a cluster of one broker, which coordinates all groups.
 #[derive(Debug)]
 pub struct RawGroups {
@@ -91,7 +94,7 @@ impl RawGroups {
     pub fn committed<G: AsRef<str>>(
         &mut self,
         groups: &[G],
-    ) -> Result<HashMap<String, BTreeMap<(String, i32), Place>>, Error> {
+    ) -> Result<HashMap<String, Places>, Error> {
         let group = |group: &G| {
             let id = GroupId(StrBytes::from_string(group.as_ref().to_owned()));
             OffsetFetchRequestGroup::default()
