@@ -297,7 +297,7 @@ mod tests {
         sync.is_due(&a);
         sync.is_due(&b);
         sync.put_off(&a, Duration::from_secs(3600));
-        assert_eq!(sync.ready(), [b.clone()]);
+        assert_eq!(sync.ready(), std::slice::from_ref(&b));
         sync.put_off(&a, Duration::ZERO);
         let mut ready = sync.ready();
         ready.sort();
