@@ -89,8 +89,7 @@ fn idle_groups_cost_little(kind: Kind) {
     let output = product.output();
     let last = output
         .lines()
-        .filter(|line| line.contains("checkpoints::round"))
-        .next_back();
+        .rfind(|line| line.contains("checkpoints::round"));
     eprintln!("{}", last.unwrap_or_default());
     assert_eq!(
         written.unwrap(),
