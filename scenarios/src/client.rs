@@ -31,7 +31,7 @@ pub use compare::{Contents, compare};
 pub use failover::Moved;
 pub use generate::{OddRecords, numbered};
 pub use groups::Member;
-pub use raw_groups::{CommittedPlaces, Place, RawGroups};
+pub use raw_groups::{Place, Places, RawGroups};
 pub use read::Isolation;
 pub use record::{ReadRecord, TestRecord};
 pub use tally::{Tally, tally};

@@ -1,6 +1,6 @@
 //! The topics that MM2's readers look at: which there are, where, and what is in them, to the byte.
 
-use scenarios::client::{Isolation, KafkaClient, numbered, unique};
+use scenarios::client::{Isolation, KafkaClient, ReadRecord, numbered, unique};
 use scenarios::{Kind, await_that, on_every_kind};
 
 use crate::flows::{Flow, PATIENCE, await_copy, now_ms, read, stop};
@@ -51,17 +51,22 @@ fn int64(from: &mut &[u8]) -> i64 {
     i64::from_be_bytes(bytes.try_into().unwrap())
 }
 
+/// None while the topic is not there.
+fn records_of(client: &KafkaClient, topic: &str) -> Vec<ReadRecord> {
+    match client.topics().unwrap().contains(topic) {
+        true => read(client, topic).into_values().flatten().collect(),
+        false => Vec::new(),
+    }
+}
+
 /// All checkpoints of the flow, oldest first.
 pub(crate) fn checkpoints(target: &KafkaClient, flow: &Flow) -> Vec<Checkpoint> {
     checkpoints_in(target, &format!("{}.checkpoints.internal", flow.source))
 }
 
 pub(crate) fn checkpoints_in(target: &KafkaClient, topic: &str) -> Vec<Checkpoint> {
-    if !target.topics().unwrap().contains(topic) {
-        return Vec::new(); // not yet
-    }
-    let records = read(target, topic).into_values().flatten();
-    let checkpoint = |read: scenarios::client::ReadRecord| {
+    let records = records_of(target, topic).into_iter();
+    let checkpoint = |read: ReadRecord| {
         assert!(read.record.headers.is_empty());
         let (key, value) = (read.record.key.unwrap(), read.record.value.unwrap());
         let (mut key, mut value) = (&key[..], &value[..]);
@@ -90,11 +95,8 @@ pub(crate) fn offset_syncs(source: &KafkaClient, flow: &Flow) -> Vec<OffsetSync>
 }
 
 fn offset_syncs_in(host: &KafkaClient, topic: &str) -> Vec<OffsetSync> {
-    if !host.topics().unwrap().contains(topic) {
-        return Vec::new(); // not yet
-    }
-    let records = read(host, topic).into_values().flatten();
-    let sync = |read: scenarios::client::ReadRecord| {
+    let records = records_of(host, topic).into_iter();
+    let sync = |read: ReadRecord| {
         assert!(read.record.headers.is_empty());
         assert!((now_ms() - read.record.timestamp_ms).abs() < 600_000);
         let (key, value) = (read.record.key.unwrap(), read.record.value.unwrap());

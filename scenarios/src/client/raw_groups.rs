@@ -23,8 +23,8 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 /// A place that a group has committed: offset and metadata.
 pub type Place = (i64, String);
 
-/// What groups have committed: by group, then by topic and partition.
-pub type CommittedPlaces = HashMap<String, BTreeMap<(String, i32), Place>>;
+/// By topic and partition.
+pub type Places = BTreeMap<(String, i32), Place>;
 
 /// One connection to a cluster of one broker, which coordinates all groups.
 #[derive(Debug)]
@@ -91,7 +91,10 @@ impl RawGroups {
     ///
     /// # Errors
     /// [`Error::Impossible`] with the broker's code.
-    pub fn committed<G: AsRef<str>>(&mut self, groups: &[G]) -> Result<CommittedPlaces, Error> {
+    pub fn committed<G: AsRef<str>>(
+        &mut self,
+        groups: &[G],
+    ) -> Result<HashMap<String, Places>, Error> {
         let group = |group: &G| {
             let id = GroupId(StrBytes::from_string(group.as_ref().to_owned()));
             OffsetFetchRequestGroup::default()

@@ -81,10 +81,17 @@ fn every_code_is_named_and_survived() {
         }
         await_exact(&stage.client, remote, 0..RECORDS);
         let (at, name) = (format!("/{topic}-0"), format!("({})", code.code()));
-        let asked = [
-            format!("cluster {} refused ListOffsets", stage.flow.source),
-            format!("cluster {} refused ListOffsets", stage.flow.target),
+        let refused = |alias: &str| format!("cluster {alias} refused ListOffsets");
+        let mut asked = vec![refused(&stage.flow.source)];
+        // A lane is taken over once its partition is served: these pass without a word.
+        let passing = [
+            ResponseError::UnknownTopicOrPartition,
+            ResponseError::LeaderNotAvailable,
+            ResponseError::NotLeaderOrFollower,
         ];
+        if !passing.contains(code) {
+            asked.push(refused(&stage.flow.target));
+        }
         for what in &asked {
             await_line(&mut product, &["waiting", &at, what, &name]);
         }
@@ -99,17 +106,15 @@ fn every_code_is_named_and_survived() {
     super::finish(&mut product);
 }
 
-/// Goal: every code in answer to Metadata, on both sides: nothing is stopped, lost or doubled. The product asks for no coordinator, so
-/// that none can fail it.
+/// Goal: every code in answer to Metadata, on both sides, and coordinators that are away at first: nothing is stopped, lost or doubled.
 #[test]
 fn every_code_of_metadata_is_survived() {
     let stage = Stage::new("metadata", 1, 2);
     let coordinator = Effect::Error(ResponseError::CoordinatorNotAvailable);
-    let coordinator = Fault::new(coordinator).on_api(ApiKey::FindCoordinator);
-    let coordinators = [
-        stage.at_source(coordinator.clone()),
-        stage.at_target(coordinator),
-    ];
+    let coordinator = Fault::new(coordinator)
+        .on_api(ApiKey::FindCoordinator)
+        .times(3);
+    let coordinators = stage.at_target(coordinator);
     let mut product = stage.flow.run();
     let load = stage.load();
     stage.await_going_on("started", &[0, 1]);
@@ -136,7 +141,7 @@ fn every_code_of_metadata_is_survived() {
         "{}",
         product.output()
     );
-    assert_eq!(coordinators.each_ref().map(|fault| fault.hits()), [0, 0]);
+    assert_eq!(coordinators.hits(), 3, "coordinators that are away");
     stage.finish(&mut product, load);
 }
 
