@@ -12,7 +12,7 @@ use std::time::Duration;
 use engine::batch::{ProducerStamp, RawBatch, next_sequence};
 use engine::cluster::{Cluster, ClusterError, ErrorCode, FenceError, Fenced};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// For how long an answer to "is it still ours" counts: lanes that are taken over together ask once.
 const CHECK_AGE_MAX: Duration = Duration::from_millis(500);
@@ -133,10 +133,17 @@ impl Lease {
             return Ok(());
         };
         if held.in_doubt {
-            *owner = match target
-                .refresh_fence(id, owner.producer_id, owner.epoch)
-                .await
-            {
+            let refresh = target.refresh_fence(id, owner.producer_id, owner.epoch);
+            let Ok(refreshed) = timeout(patience, refresh).await else {
+                let reason = "an answer does not come";
+                target.close_controls(reason).await;
+                return Err(LeaseError::Failed(ClusterError::Unreadable {
+                    alias: target.alias().into(),
+                    what: id.clone(),
+                    reason: reason.to_owned(),
+                }));
+            };
+            *owner = match refreshed {
                 Ok(fenced) => fenced,
                 Err(FenceError::Failed(error)) => return Err(error.into()),
                 Err(_) => return Err(self.lose()),

@@ -196,6 +196,20 @@ impl Cluster {
         (!known.is_closed()).then(|| known.clone())
     }
 
+    /// Closes all control connections: an answer that does not come holds up what is asked behind it. The next requests get
+    /// new ones.
+    pub async fn close_controls(&self, reason: &str) {
+        let held = self.bootstrap_connection.lock().await.take();
+        let controls: Vec<_> = self
+            .controls
+            .iter()
+            .map(|entry| entry.value().clone())
+            .collect();
+        for connection in controls.into_iter().chain(held) {
+            connection.close(reason);
+        }
+    }
+
     async fn connect(&self, host: String, port: u16) -> Result<Connection, WireError> {
         let options = self.options.clone();
         let broker = format!("{host}:{port}");
