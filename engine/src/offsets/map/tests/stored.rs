@@ -74,7 +74,7 @@ fn records_are_as_documented_to_the_byte() {
     assert_eq!(*block, expected);
     let places = [long(5), long(2), long(15), long(6), long(13), long(5)].concat();
     let lane = [&long(4_711)[..], &[0, 3], &long(90), &long(120)].concat();
-    let rest = [&[0][..], &long(1), &lane].concat();
+    let rest = [&[0][..], &long(1), &lane, &[0, 0, 0, 3, 1]].concat();
     assert_eq!(*head, [&[0, 0], &id[..], &[1], &places, &rest].concat());
     assert_eq!(MapHead::decode(head), Ok(super::stored::head(&map)));
 }
