@@ -36,6 +36,18 @@ pub(crate) enum Command {
     /// Run the flows of an mm2.properties file until stopped by SIGTERM, SIGINT or SIGHUP.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Print the records of MirrorMaker 2's internal topics as Kafka's formatters do.
+    #[command(after_help = crate::dump::EXAMPLES)]
+    Dump(crate::dump::DumpArgs),
+    /// Compare source and target record by record; the exit code says whether they are equal.
+    #[command(after_help = crate::verify::EXAMPLES)]
+    Verify(crate::verify::VerifyArgs),
+    /// Print what a consumer group's offsets are on the other cluster.
+    #[command(after_help = crate::translate::EXAMPLES)]
+    Translate(crate::translate::TranslateArgs),
+    /// Print where consumer groups are on both sides, and why they are not synced.
+    #[command(after_help = crate::groups::EXAMPLES)]
+    Groups(crate::groups::GroupsArgs),
     /// See it work: two Kafka clusters in this process, active/active, with a proof at the end.
     #[cfg(feature = "demo")]
     #[command(after_help = crate::demo::EXAMPLES)]

@@ -5,11 +5,16 @@ mod config;
 mod console;
 #[cfg(feature = "demo")]
 mod demo;
+mod dump;
 #[cfg(feature = "demo")]
 mod embedded;
+mod groups;
 mod logging;
 mod run;
 mod signals;
+mod tools;
+mod translate;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -17,12 +22,31 @@ use clap::Parser;
 
 use crate::logging::{DEFAULT_FILTER, Writer};
 
+/// Without `RUST_LOG`, of commands whose result is on standard output.
+const TOOL_FILTER: &str = "warn";
+
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match cli.command {
         cli::Command::Run(args) => {
             logging::init(cli.log_format, DEFAULT_FILTER, Writer::StandardError);
             run::run(&args, cli.log_format)
+        }
+        cli::Command::Dump(args) => {
+            logging::init(cli.log_format, TOOL_FILTER, Writer::StandardError);
+            dump::run(&args, cli.log_format)
+        }
+        cli::Command::Verify(args) => {
+            logging::init(cli.log_format, TOOL_FILTER, Writer::StandardError);
+            verify::run(&args, cli.log_format)
+        }
+        cli::Command::Translate(args) => {
+            logging::init(cli.log_format, TOOL_FILTER, Writer::StandardError);
+            translate::run(&args, cli.log_format)
+        }
+        cli::Command::Groups(args) => {
+            logging::init(cli.log_format, TOOL_FILTER, Writer::StandardError);
+            groups::run(&args, cli.log_format)
         }
         #[cfg(feature = "demo")]
         cli::Command::Demo(args) => demo::run(&args, cli.log_format),

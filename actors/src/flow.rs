@@ -1,18 +1,21 @@
 //! What all actors of one flow share.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use engine::batch::TargetRules;
-use engine::cluster::Cluster;
+use engine::cluster::{Cluster, FenceError};
 use engine::lane::raw::credit::Budget;
 use tokio::sync::Semaphore;
 use topology::FlowConfig;
 
+use crate::checkpoints::Groups;
 use crate::kill_switch::KillSwitch;
 use crate::lease::Lease;
 use crate::offset_maps::OffsetMaps;
+use crate::offset_syncs::OffsetSyncs;
 use crate::positions::Positions;
 use crate::reencode_pool::ReencodePool;
 use crate::registry::Registry;
@@ -44,27 +47,42 @@ pub struct Flow {
     pub positions: Positions,
     /// Where each record's copy is.
     pub maps: OffsetMaps,
-    /// Who may store both.
+    /// What is written of it for MM2's readers.
+    pub syncs: OffsetSyncs,
+    /// What becomes of consumer groups.
+    pub groups: Groups,
+    /// The flow that copies the other way, if it runs in this process.
+    pub reverse: OnceLock<Weak<Flow>>,
+    /// Who may store positions, maps and what follows from them.
     pub lease: Lease,
     /// Lanes that are taken over at once.
     pub claims: Semaphore,
-    /// It was said that lanes cannot be fenced.
-    pub unfenced_said: AtomicBool,
+    /// Lanes cannot be fenced, as was found out then.
+    pub unfenced: Mutex<Option<Instant>>,
     /// What keeps the whole flow from getting on, for people; none while it is well.
     pub trouble: Mutex<Option<String>>,
 }
 
 /// Lanes of one flow that are taken over at once: enough to keep a coordinator busy.
 pub(crate) const CLAIMS_MAX: usize = 64;
+/// After this time it is tried again whether lanes can be fenced.
+const UNFENCED_AGE_MAX: Duration = Duration::from_secs(60);
 
 impl Flow {
-    /// Says once that a sleeping predecessor of a lane is kept out only from our first batch on.
-    pub(crate) fn say_unfenced(&self, transactional_id: &str) {
-        if !self.unfenced_said.swap(true, Ordering::Relaxed) {
+    /// It was found out not long ago that lanes cannot be fenced.
+    pub(crate) fn is_unfenced(&self) -> bool {
+        let since = self.unfenced.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|since| since.elapsed() < UNFENCED_AGE_MAX)
+    }
+
+    /// Notes that lanes cannot be fenced; says once that a sleeping predecessor is kept out only from our first batch on.
+    pub(crate) fn note_unfenced(&self, transactional_id: &str, error: &FenceError) {
+        let mut since = self.unfenced.lock().unwrap_or_else(PoisonError::into_inner);
+        if since.replace(Instant::now()).is_none() {
             tracing::warn!(
-                flow = %self.label, transactional_id,
-                "no transactional ids on the target (allow WRITE and DESCRIBE on ids that begin with crosscurrent-): what a \
-                 paused process writes when it wakes may come twice"
+                flow = %self.label, transactional_id, %error,
+                "no transactional ids on the target (for ids that begin with crosscurrent-, WRITE and DESCRIBE are needed): run no \
+                 second process of this flow, and what a paused one writes when it wakes may come twice"
             );
         }
     }

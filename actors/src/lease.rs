@@ -10,10 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use engine::batch::{ProducerStamp, RawBatch, next_sequence};
-use engine::cluster::{Cluster, ClusterError, FenceError, Fenced};
+use engine::cluster::{Cluster, ClusterError, ErrorCode, FenceError, Fenced};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tracing::warn;
 
 /// For how long an answer to "is it still ours" counts: lanes that are taken over together ask once.
 const CHECK_AGE_MAX: Duration = Duration::from_millis(500);
@@ -56,13 +55,14 @@ impl Lease {
     /// Takes the lease: whoever wrote to `partitions` of the flow's state before cannot any more.
     ///
     /// # Errors
-    /// [`LeaseError`]. A target that does not permit or offer transactional ids is no error: then nobody is fenced, and that is said.
+    /// [`LeaseError`]. A target that does not permit or offer transactional ids is none: then nobody is fenced, and why is
+    /// what is returned.
     pub async fn take(
         &self,
         target: &Cluster,
         transactional_id: &str,
         partitions: &[(&str, i32)],
-    ) -> Result<(), LeaseError> {
+    ) -> Result<Option<FenceError>, LeaseError> {
         let mut held = self.held.lock().await;
         match target.fence_all(transactional_id, partitions).await {
             Ok(fenced) => {
@@ -71,15 +71,11 @@ impl Lease {
                     checked: Some(Instant::now()),
                     ..Held::default()
                 };
-                Ok(())
+                Ok(None)
             }
             Err(error @ (FenceError::NotPermitted(_) | FenceError::NotOffered)) => {
-                warn!(
-                    target_cluster = target.alias(), transactional_id, %error,
-                    "a second process of this flow would not be noticed: run only one"
-                );
                 *held = Held::default();
-                Ok(())
+                Ok(Some(error))
             }
             Err(FenceError::Overtaken(_)) => Err(self.lose()),
             Err(FenceError::Failed(error)) => Err(error.into()),
@@ -167,11 +163,8 @@ impl Lease {
                 *sequence = next_sequence(*sequence, records);
                 Ok(())
             }
-            Err(error) => Err(match FenceError::from(error) {
-                FenceError::Overtaken(_) => self.lose(),
-                FenceError::Failed(error) => LeaseError::Failed(error),
-                FenceError::NotPermitted(_) | FenceError::NotOffered => self.lose(),
-            }),
+            Err(error) if is_overtaken(error.code()) => Err(self.lose()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -179,4 +172,16 @@ impl Lease {
         self.lost.store(true, Ordering::Release);
         LeaseError::Lost
     }
+}
+
+/// Whether a refusal means that another owner has taken over.
+pub(crate) fn is_overtaken(code: Option<ErrorCode>) -> bool {
+    matches!(
+        code,
+        Some(
+            ErrorCode::INVALID_PRODUCER_EPOCH
+                | ErrorCode::PRODUCER_FENCED
+                | ErrorCode::INVALID_PRODUCER_ID_MAPPING
+        )
+    )
 }

@@ -7,6 +7,7 @@
 
 mod arbiters;
 mod backoff;
+mod checkpoints;
 mod clock;
 mod flow;
 mod heartbeat;
@@ -15,6 +16,7 @@ mod kill_switch;
 mod lease;
 mod links;
 mod offset_maps;
+mod offset_syncs;
 mod positions;
 mod progress;
 mod reencode_pool;
@@ -27,12 +29,14 @@ mod worker;
 
 pub use arbiters::{ABANDONED_ARBITERS_MAX, ArbiterId, DataArbiters, ReplaceError};
 pub use backoff::Backoff;
+pub use checkpoints::{CheckpointsActor, Group, GroupPartition, GroupStatus, Groups, NotSynced};
 pub use flow::Flow;
 pub use heartbeat::HeartbeatActor;
 pub use herder::{AssignedFn, Herder};
 pub use kill_switch::KillSwitch;
 pub use lease::{Lease, LeaseError};
 pub use offset_maps::{MAP_FLUSH_INTERVAL, OffsetMaps, Opened, PartitionMap};
+pub use offset_syncs::{OffsetSyncs, OffsetSyncsActor};
 pub use positions::{PositionStore, Positions};
 pub use progress::{Progress, Verdict};
 pub use reencode_pool::{Job, ReencodePool};

@@ -5,7 +5,7 @@
 //! ([`crate::replicator`]'s claim), and so that translation knows the past at once.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use engine::batch::{BatchBuilder, Codec, OffsetRun};
 use engine::cluster::ClusterError;
 use engine::offsets::{
     BlockRecord, LoadedMap, MapExtent, MapHead, MapKey, MapStart, MapTable, OffsetMap, SharedMap,
+    Translation, UnknownReason,
 };
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -42,8 +43,9 @@ pub struct PartitionMap {
 /// What is stored beside the segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Lane {
-    /// Which incarnation of the source topic; nil on clusters that do not say.
+    /// Which incarnation of the source topic, and of the remote topic; nil on clusters that do not say.
     topic_id: Uuid,
+    remote_topic_id: Uuid,
     /// Who wrote last: producer id and epoch.
     producer: Option<(i64, i16)>,
     /// The end of the target's log is known, as of `map`'s downstream end.
@@ -69,6 +71,7 @@ impl Lane {
     fn read(&mut self, head: &MapHead) {
         *self = Self {
             topic_id: head.topic_id,
+            remote_topic_id: head.remote_topic_id,
             producer: (head.producer_id >= 0).then_some((head.producer_id, head.producer_epoch)),
             anchored: head.claimed,
             stored: some(head.stored),
@@ -83,6 +86,7 @@ impl Lane {
         MapHead {
             topic_id: self.topic_id,
             extent,
+            remote_topic_id: self.remote_topic_id,
             producer_id,
             producer_epoch,
             stored: self.stored.unwrap_or(NONE),
@@ -99,6 +103,7 @@ pub struct OffsetMaps {
     open: DashMap<(Arc<str>, i32), Arc<PartitionMap>>,
     /// What was stored when the flow started, as far as no replicator has asked for it.
     loaded: Mutex<MapTable>,
+    is_loaded: AtomicBool,
     flushed: tokio::sync::Mutex<Flushed>,
 }
 
@@ -121,6 +126,13 @@ impl PartitionMap {
             }),
             changes: AtomicU64::new(0),
         }
+    }
+
+    /// A map that another process keeps, as it was stored.
+    pub(crate) fn of_another(LoadedMap { head, map, .. }: LoadedMap) -> Self {
+        let known = Self::new(head.topic_id, map);
+        known.change(|lane| lane.read(&head));
+        known
     }
 
     fn change(&self, change: impl FnOnce(&mut Lane)) {
@@ -147,6 +159,27 @@ impl PartitionMap {
         self.lane().anchored.then(|| self.map.ends())
     }
 
+    /// Where the copy of a source offset is. A lane that another program had, and that has copied nothing since, knows nothing
+    /// of the target's log yet.
+    pub fn translate(&self, upstream: i64) -> Translation {
+        self.unless_blank(|map| map.translate(upstream))
+    }
+
+    /// Which source offset a copy comes from, by the same rules.
+    pub fn translate_back(&self, downstream: i64) -> Translation {
+        self.unless_blank(|map| map.translate_back(downstream))
+    }
+
+    fn unless_blank(&self, ask: impl FnOnce(&SharedMap) -> Translation) -> Translation {
+        let is_blank =
+            |map: &OffsetMap| map.entries() == 0 && matches!(map.start(), MapStart::From { .. });
+        if self.anchor().is_none() && self.map.read(is_blank) {
+            Translation::Unknown(UnknownReason::BelowMap)
+        } else {
+            ask(&self.map)
+        }
+    }
+
     /// A lane was taken over. Without an [`anchor`](Self::anchor) until now, it has to be stored before its first batch.
     pub fn taken_over(&self, producer: (i64, i16)) {
         self.change(|lane| {
@@ -163,6 +196,30 @@ impl PartitionMap {
             lane.anchored = false;
             lane.leader_epoch = None;
         });
+    }
+
+    /// The remote topic has another id than the one that the lane was taken over in.
+    pub fn is_elsewhere(&self, remote_topic_id: Uuid) -> bool {
+        is_another(self.lane().remote_topic_id, remote_topic_id)
+    }
+
+    /// The lane is about to be taken over in this incarnation of the remote topic. If that is another one, nothing of the old
+    /// one's offsets holds any more; what was copied into it stays gone.
+    pub fn writes_to(&self, remote_topic_id: Uuid) -> bool {
+        let known = self.lane().remote_topic_id;
+        let another = is_another(known, remote_topic_id);
+        if another {
+            let (upstream, _) = self.map.ends();
+            self.map.restart(MapStart::From {
+                upstream,
+                downstream: 0,
+            });
+        }
+        self.change(|lane| {
+            lane.remote_topic_id = remote_topic_id;
+            lane.anchored &= !another;
+        });
+        another
     }
 
     /// The source lost what is at and above `upstream`, or is to be copied again from there on; `leader_epoch` is that of what
@@ -216,6 +273,11 @@ impl PartitionMap {
 }
 
 impl OffsetMaps {
+    /// The topic that holds the maps of a flow.
+    pub fn topic(&self, flow: &Flow) -> String {
+        flow.config.offset_map_topic()
+    }
+
     /// Creates the topic unless it is there.
     ///
     /// # Errors
@@ -249,7 +311,21 @@ impl OffsetMaps {
             info!(flow = %flow.label, records, seconds, "offset maps read");
         }
         *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = table;
+        self.is_loaded.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// What was stored is read, and so the flow's lease was taken: before, nothing is known and nothing may be written.
+    pub fn is_loaded(&self) -> bool {
+        self.is_loaded.load(Ordering::Acquire)
+    }
+
+    /// Looks at the map of every partition that is or was being copied by this process, by source topic and partition. `look`
+    /// must be quick, and not call this again.
+    pub fn each(&self, mut look: impl FnMut(&(Arc<str>, i32), &Arc<PartitionMap>)) {
+        for entry in &self.open {
+            look(entry.key(), entry.value());
+        }
     }
 
     /// The map of a partition and the place to go on at. `position` is the next upstream offset by Connect's offsets topic.

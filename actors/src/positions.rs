@@ -59,7 +59,9 @@ impl Positions {
         state.push((&maps, 0));
         // From here on nobody else changes what is read now.
         let id = format!("crosscurrent-{}", config.id.source.as_str());
-        flow.lease.take(&flow.target, &id, &state).await?;
+        if let Some(why) = flow.lease.take(&flow.target, &id, &state).await? {
+            flow.note_unfenced(&id, &why);
+        }
         flow.maps.load(flow).await?;
         let mut table = OffsetTable::new();
         for partition in 0..partitions {

@@ -64,6 +64,8 @@ pub(crate) struct Chunk {
     pub aborted: Vec<(i64, i64)>,
     /// End of what consumers may read.
     pub high_watermark: i64,
+    /// First offset that is still there; -1 unknown.
+    pub log_start: i64,
 }
 
 impl Message for Chunk {
@@ -197,6 +199,9 @@ pub struct Replicator {
     /// Next upstream offset to take in.
     position: i64,
     last_fetched_epoch: i32,
+    /// Where the source's log starts, and up to where the map was trimmed.
+    log_start: i64,
+    trimmed: i64,
     /// Leader epochs of what was taken in and is not settled: (first offset, epoch), each other than the one before.
     epochs: VecDeque<(i64, i32)>,
     topic_id: Option<Uuid>,
@@ -276,6 +281,8 @@ impl Replicator {
             rules: TargetRules::default(),
             position: 0,
             last_fetched_epoch,
+            log_start: -1,
+            trimmed: -1,
             epochs: VecDeque::new(),
             topic_id,
             following: Following::Nothing,
@@ -408,6 +415,10 @@ impl Replicator {
             );
         }
         self.rest();
+        if self.log_start > self.trimmed {
+            self.trimmed = self.log_start;
+            self.at.map.map.trim_upstream(self.log_start);
+        }
         if let Some(window) = self.window.as_mut()
             && window.in_flight()
             && let Some((_, link)) = &self.target

@@ -333,6 +333,7 @@ fn read(follow: &mut Follow, fetched: Fetched) -> Result<Option<Chunk>, FollowEn
         credit_bytes,
         aborted: fetched.aborted,
         high_watermark: fetched.high_watermark,
+        log_start: fetched.log_start,
     }))
 }
 

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -17,15 +17,17 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use topology::{ClusterConfig, FlowConfig};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::arbiters::DataArbiters;
+use crate::checkpoints::{self, CheckpointsActor, Groups};
 use crate::flow::{CLAIMS_MAX, Flow};
 use crate::heartbeat::HeartbeatActor;
 use crate::herder::Herder;
 use crate::kill_switch::KillSwitch;
 use crate::lease::Lease;
 use crate::offset_maps::OffsetMaps;
+use crate::offset_syncs::{OffsetSyncs, OffsetSyncsActor};
 use crate::positions::{Positions, flush_until};
 use crate::reencode_pool::ReencodePool;
 use crate::registry::{ReasonLabels, Registry};
@@ -91,9 +93,12 @@ impl Worker {
                 drain: kill_switch.child(),
                 positions: Positions::default(),
                 maps: OffsetMaps::default(),
+                syncs: OffsetSyncs::new(config.offsets.offset_lag_max),
+                groups: Groups::default(),
+                reverse: OnceLock::new(),
                 lease: Lease::default(),
                 claims: Semaphore::new(CLAIMS_MAX),
-                unfenced_said: AtomicBool::new(false),
+                unfenced: Mutex::default(),
                 trouble: Mutex::default(),
             });
             let supervisor = Supervisor::new(
@@ -103,11 +108,29 @@ impl Worker {
                 RestartPolicy::default(),
             )
             .start();
-            worker.start_flow(&flow, &supervisor);
             worker.flows.push(flow);
             worker.supervisors.push(supervisor);
         }
+        worker.introduce_flows();
+        for (flow, supervisor) in worker.flows.iter().zip(&worker.supervisors) {
+            worker.start_flow(flow, supervisor);
+        }
         Ok(worker)
+    }
+
+    /// Tells each flow which one copies the other way.
+    fn introduce_flows(&self) {
+        for flow in &self.flows {
+            let id = &flow.config.id;
+            let reverse = self.flows.iter().find(|other| {
+                let (other, copies) = (&other.config.id, other.config.replication_enabled);
+                copies && other.source == id.target && other.target == id.source
+            });
+            if let Some(reverse) = reverse {
+                // Set here only, once.
+                _ = flow.reverse.set(Arc::downgrade(reverse));
+            }
+        }
     }
 
     fn start_flow(&self, flow: &Arc<Flow>, supervisor: &Addr<Supervisor>) {
@@ -119,6 +142,12 @@ impl Worker {
                 supervisor.clone(),
                 Arc::new(|_, _| true),
             ));
+            if config.offsets.emit_offset_syncs {
+                children.push(OffsetSyncsActor::spec(flow.clone()));
+            }
+            if checkpoints::are_wanted(config) {
+                children.push(CheckpointsActor::spec(flow.clone()));
+            }
         }
         if let Some(interval) = config.emit_heartbeats_interval {
             children.push(HeartbeatActor::spec(flow.clone(), interval));
@@ -178,12 +207,26 @@ async fn flush_last(flow: Arc<Flow>, deadline: Instant) -> bool {
     match timeout_at(deadline, flush_until(&flow, deadline)).await {
         Ok(Ok(count)) => {
             info!(flow = %flow.label, count, "positions stored");
+            flush_syncs(&flow, deadline).await;
             return true;
         }
         Ok(Err(error)) => warn!(flow = %flow.label, %error, "positions not stored"),
         Err(_) => warn!(flow = %flow.label, "positions not stored in time"),
     }
     false
+}
+
+/// MM2's last commit writes what was delayed. For readers of offset syncs only: that it fails costs them a few records.
+async fn flush_syncs(flow: &Flow, deadline: Instant) {
+    if !flow.config.offsets.emit_offset_syncs || !flow.maps.is_loaded() {
+        return;
+    }
+    let patience = deadline.saturating_duration_since(Instant::now());
+    match timeout_at(deadline, flow.syncs.flush(flow, true, patience)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => debug!(flow = %flow.label, %error, "offset syncs not written"),
+        Err(_) => debug!(flow = %flow.label, "offset syncs not written in time"),
+    }
 }
 
 fn cluster(config: &ClusterConfig, pool: &BufferPool) -> Arc<Cluster> {

@@ -84,6 +84,7 @@ fn load(report: &mut Report, partitions: i32, entries: i64) -> Result<()> {
     let head = MapHead {
         topic_id: TOPIC_ID,
         extent: map.extent(),
+        remote_topic_id: Uuid::nil(),
         producer_id: 1,
         producer_epoch: 0,
         stored: map.upstream_end(),

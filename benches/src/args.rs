@@ -27,6 +27,11 @@ impl Args {
         }
     }
 
+    /// Whether the word is there.
+    pub fn has(&self, word: &str) -> bool {
+        self.words.iter().any(|has| has == word)
+    }
+
     /// The number after `name`, else `full` when measuring, else `small`.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
+use scenarios::kafka::JavaTools;
 use scenarios::process::Process;
 use scenarios::{Cluster, KafkaClient, Product, RealCluster};
 
@@ -61,6 +62,47 @@ impl Pair {
     pub fn replicate(&self, program: &Path, topics: &str) -> Result<Running> {
         Running::start(&self.source, &self.target, program, topics)
     }
+
+    /// As [`Self::replicate`], with more lines in the file.
+    ///
+    /// # Errors
+    /// As [`Product::run`].
+    pub fn replicate_with(&self, program: &Path, topics: &str, lines: &str) -> Result<Running> {
+        let properties = properties(&self.source, &self.target, topics) + lines;
+        Running::start_file(program, &properties)
+    }
+
+    /// Has MirrorMaker 2 do it, with more lines in the file.
+    ///
+    /// # Errors
+    /// There is no Java, or MirrorMaker 2 cannot be had.
+    pub fn mirror(&self, topics: &str, lines: &str) -> Result<Process> {
+        let java = JavaTools::open().map_err(said)?;
+        let text = properties(&self.source, &self.target, topics) + lines;
+        let file = java.file("mm2.properties", &text).map_err(said)?;
+        java.start("org.apache.kafka.connect.mirror.MirrorMaker", &[&file])
+            .map_err(said)
+    }
+}
+
+/// A file with the defaults of MM2, but for replication factors.
+fn properties(source: &KafkaClient, target: &KafkaClient, topics: &str) -> String {
+    let factor = [
+        "replication.factor",
+        "heartbeats.topic.replication.factor",
+        "offset-syncs.topic.replication.factor",
+        "checkpoints.topic.replication.factor",
+        "offset.storage.replication.factor",
+        "config.storage.replication.factor",
+        "status.storage.replication.factor",
+    ];
+    let factors: String = factor.iter().map(|key| format!("{key} = 1\n")).collect();
+    format!(
+        "clusters = east, west\neast.bootstrap.servers = {}\nwest.bootstrap.servers = {}\n\
+         east->west.enabled = true\ntopics = {topics}\n{factors}",
+        source.bootstrap(),
+        target.bootstrap(),
+    )
 }
 
 impl Running {
@@ -74,24 +116,12 @@ impl Running {
         program: &Path,
         topics: &str,
     ) -> Result<Self> {
-        let factor = [
-            "replication.factor",
-            "heartbeats.topic.replication.factor",
-            "offset-syncs.topic.replication.factor",
-            "checkpoints.topic.replication.factor",
-            "offset.storage.replication.factor",
-            "config.storage.replication.factor",
-            "status.storage.replication.factor",
-        ];
-        let factors: String = factor.iter().map(|key| format!("{key} = 1\n")).collect();
-        let properties = format!(
-            "clusters = east, west\neast.bootstrap.servers = {}\nwest.bootstrap.servers = {}\n\
-             east->west.enabled = true\ntopics = {topics}\n{factors}",
-            source.bootstrap(),
-            target.bootstrap(),
-        );
+        Self::start_file(program, &properties(source, target, topics))
+    }
+
+    fn start_file(program: &Path, properties: &str) -> Result<Self> {
         let start = Instant::now();
-        let product = Product::run(program, &properties).map_err(said)?;
+        let product = Product::run(program, properties).map_err(said)?;
         Ok(Self { product, start })
     }
 }

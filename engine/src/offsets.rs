@@ -3,6 +3,7 @@
 //! Sources: `docs/spec/mm2.md` 3.1 to 3.7, and records written by MirrorMaker 2 of Kafka 4.3.1.
 
 mod checkpoint;
+mod checkpoint_table;
 mod connect;
 mod heartbeat;
 mod java_json;
@@ -11,19 +12,24 @@ mod offset_sync;
 mod offset_table;
 mod partitioner;
 mod schema;
+mod sync_queue;
+mod sync_store;
 mod tail;
 
 pub use checkpoint::Checkpoint;
+pub use checkpoint_table::CheckpointTable;
 pub use connect::{ConnectError, SourceOffset, SourceOffsetKey, SourcePartition};
 pub use heartbeat::Heartbeat;
 pub use map::{
-    BLOCKS_MAX, BlockRecord, LoadedMap, LostRuns, MapError, MapExtent, MapHead, MapKey,
+    BLOCKS_MAX, BlockRecord, LoadedMap, LostRuns, MapBlock, MapError, MapExtent, MapHead, MapKey,
     MapRecordError, MapStart, MapTable, OffsetMap, Segment, SharedMap, Translation, UnknownReason,
 };
 pub use offset_sync::OffsetSync;
 pub use offset_table::{Applied, OffsetTable};
 pub use partitioner::{murmur2, partition_for_key};
 pub use schema::SchemaError;
+pub use sync_queue::SyncQueue;
+pub use sync_store::{OffsetSyncStore, SyncTranslation};
 pub use tail::{LOOK_AHEAD_MAX, Tail, TailError, TailMatch, TailRun};
 
 /// Offset of a record on the source cluster of a flow.

@@ -18,15 +18,20 @@ use crate::error::refused;
 
 mod admin;
 mod compare;
+mod failover;
 mod generate;
 mod groups;
+mod raw_groups;
 mod read;
 mod record;
 mod tally;
 mod write;
 
 pub use compare::{Contents, compare};
+pub use failover::Moved;
 pub use generate::{OddRecords, numbered};
+pub use groups::Member;
+pub use raw_groups::{CommittedPlaces, Place, RawGroups};
 pub use read::Isolation;
 pub use record::{ReadRecord, TestRecord};
 pub use tally::{Tally, tally};

@@ -12,3 +12,4 @@ mod lean;
 mod live;
 mod program;
 mod running;
+mod tools;

@@ -57,12 +57,26 @@ pub(super) async fn claim(
         return Err(PrepareError::Retry("stopping".to_owned()));
     };
     flow.lease.check(&flow.target).await?;
+    let map = &at.map;
+    let remote = flow
+        .target
+        .leader_or_refresh(&at.remote_topic, at.partition)
+        .await?;
+    if map.writes_to(remote.topic_id) {
+        warn!(
+            topic = %at.remote_topic, partition = at.partition,
+            "the remote topic was deleted and created again: the copy goes on in the new one"
+        );
+    }
     let producer = fence(&flow, &at).await?;
     let end = replicated_end(&flow, &at).await?;
-    let map = &at.map;
+    mend(&at, end)?;
     let resume_at = match map.anchor() {
         Some((upstream, downstream)) => {
-            let tail = compare(&flow, &at, (upstream, downstream), end).await?;
+            let tail = match compare(&flow, &at, (upstream, downstream), end).await? {
+                Some(tail) => tail,
+                None => unseen(&flow, &at, upstream, end - downstream),
+            };
             tell(&at, &tail, (downstream, end));
             if let Some(leader_epoch) = tail.leader_epoch {
                 map.enter_epoch(leader_epoch);
@@ -105,20 +119,21 @@ pub(super) async fn claim(
 impl Replicator {
     /// Sends nothing yet: takes the lane over as soon as there is something to send.
     pub(super) fn pump_unclaimed(&mut self, ctx: &mut Context<Self>) {
+        if self.claiming {
+            return;
+        }
         // Before the tail is compared the map may not move past anything: a predecessor may have copied it.
         while self.compared
-            && !self.claiming
-            && let Some(Backlog::Skip { .. }) = self.backlog.front()
             && let Some(Backlog::Skip {
                 upstream_last,
                 credit_bytes,
-            }) = self.backlog.pop_front()
+            }) = (self.backlog).pop_front_if(|front| matches!(front, Backlog::Skip { .. }))
         {
             self.skipped(upstream_last);
             self.credit.give_back(credit_bytes);
         }
         let wanted = !self.backlog.is_empty() || (self.passed_over && !self.compared);
-        if wanted && !self.claiming && !self.flow.drain.fired() {
+        if wanted && !self.flow.drain.fired() {
             self.claim(ctx);
         }
     }
@@ -195,6 +210,9 @@ struct Producer {
 async fn fence(flow: &Flow, at: &Assignment) -> Result<Producer, PrepareError> {
     let id = transactional_id(flow, at);
     let known = at.map.producer();
+    if flow.is_unfenced() {
+        return unfenced(flow, known).await;
+    }
     let (target, topic) = (&flow.target, &at.remote_topic);
     let fenced = match known {
         Some(_) => target.fence(&id, topic, at.partition).await,
@@ -225,8 +243,8 @@ async fn fence(flow: &Flow, at: &Assignment) -> Result<Producer, PrepareError> {
                 fenced: true,
             }),
         },
-        Err(FenceError::NotPermitted(_) | FenceError::NotOffered) => {
-            flow.say_unfenced(&id);
+        Err(error @ (FenceError::NotPermitted(_) | FenceError::NotOffered)) => {
+            flow.note_unfenced(&id, &error);
             unfenced(flow, known).await
         }
         // Whoever overtook us in the middle of it: the lease tells whether it is another process.
@@ -270,13 +288,35 @@ async fn replicated_end(flow: &Flow, at: &Assignment) -> Result<i64, PrepareErro
     }
 }
 
-/// Lays the target's log from `downstream` to `end` beside the source's from `upstream` on.
+/// The target has lost records that it had acknowledged, in an election of a leader that lacked them: they are copied
+/// again.
+fn mend(at: &Assignment, end: i64) -> Result<(), PrepareError> {
+    let (topic, partition) = (&at.remote_topic, at.partition);
+    match at.map.anchor() {
+        Some((upstream, downstream)) if end < downstream => {
+            let Some(resume_at) = at.map.map.truncate_downstream(end) else {
+                return Err(PrepareError::Halt(format!(
+                    "the log of {topic}-{partition} on the target ends at {end}, it lacks records that it had acknowledged, \
+                     and which they were is not known: compare both clusters, then restart"
+                )));
+            };
+            warn!(
+                topic = %topic, partition, end, lost = downstream - end, from = resume_at, to = upstream,
+                "the target lost records that it had acknowledged: copying them again"
+            );
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Lays the target's log from `downstream` to `end` beside the source's from `upstream` on; none if we may not read it.
 async fn compare(
     flow: &Flow,
     at: &Assignment,
     (upstream, downstream): (i64, i64),
     end: i64,
-) -> Result<Tail, PrepareError> {
+) -> Result<Option<Tail>, PrepareError> {
     let mut tail = TailMatch::new(upstream, downstream);
     let (topic, partition) = (&at.source_topic, at.partition);
     // The target was truncated or its records expired meanwhile: what is left of the tail is compared.
@@ -289,7 +329,15 @@ async fn compare(
         .target
         .cursor(&at.remote_topic, partition, from, end, false);
     let mut source = None;
-    while let Some(batches) = target.next().await? {
+    loop {
+        let batches = match target.next().await {
+            Ok(Some(batches)) => batches,
+            Ok(None) => break,
+            Err(error) if error.code() == Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
         for batch in &batches {
             tail.target(batch)
                 .map_err(|error| unreadable(flow.target.alias(), at, &error))?;
@@ -329,7 +377,25 @@ async fn compare(
             }
         }
     }
-    Ok(tail.finish())
+    Ok(Some(tail.finish()))
+}
+
+/// The target's tail may not be read: what is in it is copied again, and that is said.
+fn unseen(flow: &Flow, at: &Assignment, upstream: i64, offsets: i64) -> Tail {
+    // One is the marker that we left just now.
+    if offsets > 1 {
+        warn!(
+            topic = %at.remote_topic, partition = at.partition, offsets,
+            "no READ on the remote topic on {}: what was written to it since the last stored map is copied again",
+            flow.target.alias()
+        );
+    }
+    Tail {
+        upstream_end: upstream,
+        foreign_records: u64::try_from(offsets - 1).unwrap_or(0),
+        ends_foreign: offsets > 1,
+        ..Tail::default()
+    }
 }
 
 fn feed(
@@ -369,12 +435,4 @@ impl From<LeaseError> for PrepareError {
             LeaseError::Failed(error) => error.into(),
         }
     }
-}
-
-/// Whether a refusal means that another owner has taken the lane over.
-pub(super) fn is_overtaken(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::PRODUCER_FENCED
-    )
 }

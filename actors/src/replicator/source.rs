@@ -323,6 +323,7 @@ impl Replicator {
             self.last_fetched_epoch = epoch;
         }
         self.status.fetched(self.position, chunk.high_watermark);
+        self.log_start = chunk.log_start;
         self.submit_jobs(ctx);
         self.pump(ctx);
     }

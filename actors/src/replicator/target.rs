@@ -12,9 +12,10 @@ use engine::wire::WireError;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Assignment, Backlog, JobDone, Replicator, claim, load_rules};
+use super::{Assignment, Backlog, JobDone, Replicator, load_rules};
 use crate::clock::now_ms;
 use crate::flow::Flow;
+use crate::lease::is_overtaken;
 use crate::links;
 use crate::offset_maps::PartitionMap;
 use crate::target_link::Produce;
@@ -147,7 +148,7 @@ impl Replicator {
                 self.find_target_later(reason, refresh, ctx);
             }
             Event::Refused { refusal, too_large } => self.refused(refusal, too_large, ctx),
-            Event::Fenced(refusal) if claim::is_overtaken(refusal.code) => self.halt(
+            Event::Fenced(refusal) if is_overtaken(Some(refusal.code)) => self.halt(
                 &format!("another process copies this partition: the target answers {refusal}; stop one of both, then restart this one"),
                 ctx,
             ),
@@ -195,6 +196,9 @@ impl Replicator {
         let found =
             wrap_future::<_, Self>(look).map(|leader: Result<Leader, ClusterError>, this, ctx| {
                 match leader {
+                    Ok(leader) if this.at.map.is_elsewhere(leader.topic_id) => {
+                        this.fail("the remote topic was deleted and created again", ctx);
+                    }
                     Ok(leader) => {
                         let link = links::target(&this.flow, &leader.broker);
                         this.target = Some((leader, link));
@@ -326,14 +330,14 @@ impl Replicator {
                 Ok(None) => "it knows nothing of our producer".to_owned(),
                 Err(error) => error.to_string(),
             };
+            // The next claim finds out what is missing, and copies it again.
             let reason = format!(
-                "the log of {}-{} on {} was cut: it lacks records that it had acknowledged ({known}); compare both \
-                 clusters, then restart",
+                "the log of {}-{} on {} was cut: it lacks records that it had acknowledged ({known})",
                 this.at.remote_topic,
                 this.at.partition,
                 this.flow.target.alias()
             );
-            this.halt(&reason, ctx);
+            this.fail(&reason, ctx);
         });
         ctx.spawn(asked);
     }

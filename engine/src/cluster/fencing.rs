@@ -35,6 +35,9 @@ const INIT_PRODUCER_ID_VERSION_OWN: i16 = 3;
 const ADD_PARTITIONS_VERSION_MAX: i16 = 3;
 /// From version 5 on an abort raises the epoch once more (KIP-890): of no use here.
 const END_TXN_VERSION_MAX: i16 = 3;
+/// After this time without a coordinator it is looked whether there can be one.
+const COORDINATOR_PATIENCE: Duration = Duration::from_secs(4);
+const TRANSACTION_STATE: &str = "__transaction_state";
 const NO_PRODUCER: (i64, i16) = (-1, -1);
 /// Another partition of the same request failed.
 const OPERATION_NOT_ATTEMPTED: i16 = 55;
@@ -57,8 +60,11 @@ pub enum FenceError {
     /// The permission for the transactional id is missing: WRITE on it. The lane can be written to without.
     #[error("no permission for the transactional id: {0}; allow WRITE on it")]
     NotPermitted(Refusal),
-    /// The cluster has no transactions. The lane can be written to without.
-    #[error("the cluster offers no transactions")]
+    /// The cluster has no transactions, or cannot keep their state. The lane can be written to without.
+    #[error(
+        "the cluster offers no transactions, or has no topic __transaction_state and does not create it \
+         (transaction.state.log.replication.factor above the number of its brokers?)"
+    )]
     NotOffered,
     /// Another owner took the lane over meanwhile, and is the one who may write.
     #[error("another owner took the lane over: {0}")]
@@ -127,6 +133,7 @@ impl Cluster {
         partition: i32,
     ) -> Result<Fenced, FenceError> {
         let lane = Lane::new(self, transactional_id);
+        lane.await_coordinator().await?;
         lane.await_leader(topic, partition).await?;
         let owner = lane.init(NO_PRODUCER, 0).await?;
         if owner.epoch > 0 {
@@ -145,6 +152,7 @@ impl Cluster {
         partitions: &[(&str, i32)],
     ) -> Result<Fenced, FenceError> {
         let lane = Lane::new(self, transactional_id);
+        lane.await_coordinator().await?;
         for (topic, partition) in partitions {
             lane.await_leader(topic, *partition).await?;
         }
@@ -198,6 +206,24 @@ impl<'a> Lane<'a> {
             cluster,
             id: id.into(),
             deadline: Instant::now() + FENCE_PATIENCE,
+        }
+    }
+
+    /// A cluster that cannot create the topic for the state of transactions answers that the coordinator is away, for ever.
+    async fn await_coordinator(&self) -> Result<(), FenceError> {
+        let deadline = self.deadline.min(Instant::now() + COORDINATOR_PATIENCE);
+        let found = (self.cluster)
+            .coordinator(CoordinatorKind::Transaction, &self.id, deadline)
+            .await;
+        match found {
+            Err(error) if error.code() == Some(ErrorCode::COORDINATOR_NOT_AVAILABLE) => {
+                let topics = self.cluster.topics().await?;
+                let is_there = topics.iter().any(|topic| topic.name == TRANSACTION_STATE);
+                is_there.then_some(()).ok_or(FenceError::NotOffered)
+            }
+            // Whoever asks the coordinator next finds out.
+            Err(error) if !is_outage(&error) => Err(error.into()),
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 

@@ -34,14 +34,31 @@ impl Cluster {
         &self,
         topic: &str,
         partition: i32,
-        mut each: impl FnMut(StoredRecord),
+        each: impl FnMut(StoredRecord),
     ) -> Result<(), ClusterError> {
+        let from = i64::MIN;
+        (self.read_log_from(topic, partition, from, each).await).map(drop)
+    }
+
+    /// Reads on behind what was read before, to the end as of now, which is returned: the next call's `from`.
+    ///
+    /// # Errors
+    /// As [`Self::read_log`].
+    pub async fn read_log_from(
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        mut each: impl FnMut(StoredRecord),
+    ) -> Result<i64, ClusterError> {
         let start = self.offset(topic, partition, OffsetAt::Earliest).await?;
         let end = self.offset(topic, partition, OffsetAt::Latest).await?;
-        self.read_batches(topic, partition, start, end, |batch| {
-            self.read_batch(topic, partition, batch, start, &mut each)
+        let from = from.max(start);
+        self.read_batches(topic, partition, from, end, |batch| {
+            self.read_batch(topic, partition, batch, from, &mut each)
         })
-        .await
+        .await?;
+        Ok(end)
     }
 
     /// The last sequence that a producer id has written to a partition at or behind `from`, by the headers in the log; none

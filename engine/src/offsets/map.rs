@@ -28,7 +28,7 @@ use translation::{At, Side};
 
 use super::{DownstreamOffset, UpstreamOffset};
 pub use dirty::BlockRecord;
-pub use records::{MapExtent, MapHead, MapKey, MapRecordError};
+pub use records::{MapBlock, MapExtent, MapHead, MapKey, MapRecordError};
 pub use shared::SharedMap;
 pub use table::{LoadedMap, LostRuns, MapTable};
 pub use translation::{Translation, UnknownReason};
@@ -264,6 +264,20 @@ impl OffsetMap {
                 downstream: DownstreamOffset(entry.at.downstream),
                 length: entry.length,
             })
+    }
+
+    /// The last run; none while nothing was copied.
+    pub fn last_run(&self) -> Option<Segment> {
+        let run = |entry: Entry| Segment {
+            upstream: UpstreamOffset(entry.at.upstream),
+            downstream: DownstreamOffset(entry.at.downstream),
+            length: entry.length,
+        };
+        // Behind an unknown gap the last entry may be empty: then it is the run before.
+        let blocks = [&self.tail].into_iter().chain(self.sealed.iter().rev());
+        let runs = |block: &Block| block.entries().filter(|entry| entry.length > 0).last();
+        let last = self.last.filter(|entry| entry.length > 0);
+        last.or_else(|| blocks.filter_map(runs).next()).map(run)
     }
 
     fn translate(&self, side: Side, offset: i64) -> Translation {

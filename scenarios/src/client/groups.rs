@@ -1,14 +1,15 @@
 //! Committed offsets of consumer groups.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{KafkaClient, REQUEST_PATIENCE, consumer};
-use crate::Error;
 use crate::error::refused;
+use crate::{Error, await_that};
 
 impl KafkaClient {
     /// Commits `(partition, offset)` for a group without members; creates the group if need be.
@@ -45,6 +46,44 @@ impl KafkaClient {
             .iter()
             .filter_map(|e| Some((e.partition(), e.offset().to_raw()?)));
         Ok(known.filter(|(_, offset)| *offset >= 0).collect())
+    }
+}
+
+/// A consumer in a group, until it is dropped.
+pub struct Member {
+    consumer: BaseConsumer,
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Member").finish_non_exhaustive()
+    }
+}
+
+impl KafkaClient {
+    /// Joins a group with a subscription, and waits until it has partitions.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] if it gets none within `patience`.
+    pub fn join(&self, group: &str, topic: &str, patience: Duration) -> Result<Member, Error> {
+        let settings = [("group.id", group), ("session.timeout.ms", "6000")];
+        let consumer = consumer(&self.bootstrap, &settings)?;
+        let what = format!("group {group} gets partitions of {topic}");
+        consumer
+            .subscribe(&[topic])
+            .map_err(refused(what.clone()))?;
+        await_that(&what, patience, || {
+            drop(consumer.poll(Duration::from_millis(50)));
+            consumer.assignment().is_ok_and(|list| list.count() > 0)
+        })?;
+        Ok(Member { consumer })
+    }
+}
+
+impl Member {
+    /// Leaves the group.
+    pub fn leave(self) {
+        self.consumer.unsubscribe();
     }
 }
 

@@ -30,16 +30,18 @@ pub enum Jars {
     Broker,
     /// The broker, MirrorMaker 2, Kafka Connect and the command-line tools.
     MirrorMaker2,
+    /// A compiler for Java.
+    Compiler,
 }
 
 /// The class path of `jars`, fetched if need be.
 ///
-/// With `KAFKA_HOME` set (an unpacked Kafka distribution) it is that folder's `libs`, for either choice.
+/// With `KAFKA_HOME` set (an unpacked Kafka distribution) it is that folder's `libs`, for any of Kafka's.
 ///
 /// # Errors
 /// [`Error::Missing`] without Maven, [`Error::Exited`] if it fails, [`Error::Io`] for an unusable folder.
 pub fn class_path(jars: Jars) -> Result<OsString, Error> {
-    let libs = match env::var_os("KAFKA_HOME") {
+    let libs = match env::var_os("KAFKA_HOME").filter(|_| jars != Jars::Compiler) {
         Some(home) => Path::new(&home).join("libs"),
         None => fetched(jars)?,
     };
@@ -84,9 +86,13 @@ fn on_path(program: &str) -> Option<PathBuf> {
 
 fn fetched(jars: Jars) -> Result<PathBuf, Error> {
     let cache = folders::cache()?;
-    let (name, profile) = match jars {
-        Jars::Broker => (format!("libs-{VERSION}"), None),
-        Jars::MirrorMaker2 => (format!("libs-{VERSION}-mm2"), Some("-Pmm2")),
+    let (name, profile): (_, &[&str]) = match jars {
+        Jars::Broker => (format!("libs-{VERSION}"), &[]),
+        Jars::MirrorMaker2 => (format!("libs-{VERSION}-mm2"), &["-Pmm2"]),
+        Jars::Compiler => (
+            "libs-compiler".to_owned(),
+            &["-Pcompiler", "-DincludeArtifactIds=ecj"],
+        ),
     };
     let libs = cache.join(&name);
     let _fetching = folders::lock(&cache, "fetch.lock")?;

@@ -20,6 +20,9 @@ use crate::{Error, error, folders};
 /// How long a tool may take: it waits for a cluster at most a minute by itself.
 const TOOL_PATIENCE: Duration = Duration::from_secs(120);
 
+/// Eclipse's compiler for Java.
+const COMPILER: &str = "org.eclipse.jdt.internal.compiler.batch.Main";
+
 /// The tool that uses most of a client, and what it is told to expect.
 const ARCHIVED: &str = "org.apache.kafka.tools.ClientCompatibilityTest";
 const ARCHIVED_ARGUMENTS: [&str; 18] = [
@@ -95,6 +98,40 @@ impl JavaTools {
     /// [`Error::Timeout`] if it does not end.
     pub fn run(&self, main_class: &str, arguments: &[&str]) -> Result<Finished, Error> {
         self.run_with_input(main_class, arguments, "")
+    }
+
+    /// Compiles the Java program `name` and runs it to its end. It may use all of Kafka's classes.
+    ///
+    /// # Errors
+    /// [`Error::Exited`] with the compiler's words; else as [`JavaTools::run`] and [`JavaTools::open`].
+    pub fn run_source(
+        &self,
+        name: &str,
+        source: &str,
+        arguments: &[&str],
+    ) -> Result<Finished, Error> {
+        let folder = folders::scratch("source")?;
+        let file = folder.join(format!("{name}.java"));
+        fs::write(&file, source).map_err(|e| Error::io("write file", &file, e))?;
+        let mut command = Command::new(&self.java);
+        command.arg("-cp").arg(class_path(Jars::Compiler)?);
+        command.args([COMPILER, "-17", "-d"]).arg(&folder);
+        command.arg("-cp").arg(&self.class_path).arg(&file);
+        let log = folder.join("compiler");
+        let status = Process::spawn(COMPILER, command, &log)?.wait(TOOL_PATIENCE)?;
+        if !status.success() {
+            return Err(error::exited(COMPILER, status, &log));
+        }
+        let mut class_path = self.class_path.clone();
+        class_path.push(":");
+        class_path.push(&folder);
+        let with_it = Self {
+            java: self.java.clone(),
+            class_path,
+            log4j2: self.log4j2.clone(),
+            archive: self.archive.clone(),
+        };
+        with_it.run(name, arguments)
     }
 
     /// [`JavaTools::run`] with this standard input.

@@ -147,3 +147,18 @@ fn offset(
         metadata: metadata.unwrap_or_default().to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kt_06_no_offset_where_a_client_has_committed_none() {
+        let topic: Arc<str> = "topic1".into();
+        assert_eq!(offset(&topic, (0, 0, (-1, -1, None))), None);
+        let refused = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.0;
+        assert_eq!(offset(&topic, (0, refused, (5, -1, None))), None);
+        let found = offset(&topic, (0, 0, (5, -1, None))).unwrap();
+        assert_eq!((found.offset, &*found.metadata), (5, ""));
+    }
+}

@@ -29,6 +29,25 @@ impl OffsetMap {
         }
     }
 
+    /// The target lost its log from `end` on, though it had acknowledged it (an unclean election): runs are cut there, and the
+    /// records they spoke of are to be copied again. Returns the upstream offset to go on at; `None`: the map does not know
+    /// what was lost, and nothing changed.
+    pub fn truncate_downstream(&mut self, end: i64) -> Option<i64> {
+        let end = end.max(0);
+        if end >= self.end.downstream {
+            return Some(self.end.upstream);
+        }
+        let upstream = if end >= self.mapped_end().downstream {
+            self.end.upstream // nothing of ours
+        } else {
+            self.upstream(end).offset()?
+        };
+        self.truncate_upstream(upstream);
+        self.end.downstream = end.max(self.mapped_end().downstream);
+        self.touch();
+        Some(upstream)
+    }
+
     /// Takes the newest full block apart, to write on in it, without what is at or above `end`; blocks of which nothing is
     /// left are gone.
     pub(super) fn cut(&mut self, end: i64) {

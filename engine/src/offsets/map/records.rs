@@ -2,7 +2,7 @@
 //!
 //! | record | key | value |
 //! | --- | --- | --- |
-//! | head | version INT16 = 0, kind INT8 = 0, topic STRING, partition INT32 | version INT16 = 0, topic id UUID, start kind INT8, start, end, mapped end (INT64 upstream, INT64 downstream each), unknown INT8, entries INT64, producer id INT64, producer epoch INT16, stored INT64, storing INT64, leader epoch INT32, claimed INT8 |
+//! | head | version INT16 = 0, kind INT8 = 0, topic STRING, partition INT32 | version INT16 = 0, topic id UUID, start kind INT8, start, end, mapped end (INT64 upstream, INT64 downstream each), unknown INT8, entries INT64, remote topic id UUID, producer id INT64, producer epoch INT16, stored INT64, storing INT64, leader epoch INT32, claimed INT8 |
 //! | block | the same with kind = 1, then base INT64 | version INT16 = 0, topic id UUID, count INT16, base, end (as above), packed entries, CRC-32C INT32 of all before it |
 //!
 //! Types as in `docs/spec/mm2.md` 3.1. The map's owner writes a head behind the blocks that it speaks of.
@@ -145,6 +145,8 @@ pub struct MapHead {
     pub topic_id: Uuid,
     /// The map.
     pub extent: MapExtent,
+    /// The remote topic's id: which incarnation of the copy the map belongs to. Nil where the target has no topic ids.
+    pub remote_topic_id: Uuid,
     /// Producer id of the lane; -1: none.
     pub producer_id: i64,
     /// Epoch of the lane's producer id; -1: none.
@@ -164,7 +166,7 @@ impl MapHead {
     /// The value's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let extent = &self.extent;
-        let mut out = Vec::with_capacity(107);
+        let mut out = Vec::with_capacity(123);
         out.extend(VERSION.to_be_bytes());
         out.extend(self.topic_id.as_bytes());
         out.push(match extent.start {
@@ -184,6 +186,7 @@ impl MapHead {
         }
         out.push(u8::from(extent.unknown));
         out.extend(extent.entries.to_be_bytes());
+        out.extend(self.remote_topic_id.as_bytes());
         out.extend(self.producer_id.to_be_bytes());
         out.extend(self.producer_epoch.to_be_bytes());
         out.extend(self.stored.to_be_bytes());
@@ -228,6 +231,7 @@ impl MapHead {
         Ok(Self {
             topic_id,
             extent,
+            remote_topic_id: Uuid::from_bytes(fields.array("remote topic id")?),
             producer_id: fields.int64("producer id")?,
             producer_epoch: i16::from_be_bytes(fields.array("producer epoch")?),
             stored: fields.int64("stored")?,
@@ -283,6 +287,35 @@ pub(super) fn decode_block(value: &[u8]) -> Result<(Uuid, Block), MapRecordError
         packed: packed.to_vec(),
     };
     Ok((topic_id, block))
+}
+
+/// What a block's value says of itself. For looking at the topic; a map is read by [`MapTable`](super::MapTable).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MapBlock {
+    /// As [`MapHead::topic_id`].
+    pub topic_id: Uuid,
+    /// Source offsets that the block answers for.
+    pub upstream: std::ops::Range<i64>,
+    /// Target offsets that the block answers for.
+    pub downstream: std::ops::Range<i64>,
+    /// Entries, 1 to 128.
+    pub entries: usize,
+}
+
+impl MapBlock {
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// It is not a block's, or damaged.
+    pub fn decode(value: &[u8]) -> Result<Self, MapRecordError> {
+        let (topic_id, block) = decode_block(value)?;
+        Ok(Self {
+            topic_id,
+            upstream: block.base.upstream..block.end.upstream,
+            downstream: block.base.downstream..block.end.downstream,
+            entries: block.count,
+        })
+    }
 }
 
 /// Reads fields one after the other, without copying.

@@ -96,6 +96,11 @@ impl SharedMap {
         self.write(|map| map.truncate_upstream(end));
     }
 
+    /// See [`OffsetMap::truncate_downstream`]. Writer only.
+    pub fn truncate_downstream(&self, end: i64) -> Option<i64> {
+        self.write(|map| map.truncate_downstream(end))
+    }
+
     /// See [`OffsetMap::restart`]. Writer only.
     pub fn restart(&self, start: MapStart) {
         self.write(|map| map.restart(start));
@@ -401,6 +406,7 @@ mod tests {
         let head = MapHead {
             topic_id,
             extent,
+            remote_topic_id: Uuid::nil(),
             producer_id: -1,
             producer_epoch: -1,
             stored: extent.upstream_end,

@@ -286,3 +286,25 @@ fn a_run_that_grows_is_stored_again() {
     assert_eq!(map.entries(), 300);
     assert_eq!(map.dirty_blocks().len(), 1);
 }
+
+#[test]
+fn what_the_target_lost_is_to_be_copied_again() {
+    for (end, upstream) in [(7, 18), (6, 18), (4, 15), (3, 14), (2, 12), (0, 10)] {
+        let mut map = two_transactions();
+        assert_eq!(map.truncate_downstream(end), Some(upstream), "cut at {end}");
+        assert_eq!((map.upstream_end(), map.downstream_end()), (upstream, end));
+        map.push(upstream, end, 1).expect("goes on");
+    }
+    let mut taken_over = OffsetMap::new(MapStart::From {
+        upstream: 50,
+        downstream: 40,
+    });
+    taken_over.push(50, 40, 5).expect("first");
+    assert_eq!(
+        taken_over.truncate_downstream(30),
+        None,
+        "what lay there is not known"
+    );
+    assert_eq!(taken_over.downstream(52), Exact(42), "nothing changed");
+    assert_eq!(taken_over.truncate_downstream(42), Some(52));
+}

@@ -167,6 +167,7 @@ fn store(map: &mut OffsetMap, topic: &mut Topic, fails: bool) {
     let head = MapHead {
         topic_id: TOPIC_ID,
         extent: map.extent(),
+        remote_topic_id: Uuid::nil(),
         producer_id: 7,
         producer_epoch: 2,
         stored: 1,

@@ -12,6 +12,7 @@ fn head(map: &OffsetMap) -> MapHead {
     MapHead {
         topic_id: TOPIC_ID,
         extent: map.extent(),
+        remote_topic_id: Uuid::nil(),
         producer_id: 4_711,
         producer_epoch: 3,
         stored: 90,
@@ -73,8 +74,18 @@ fn records_are_as_documented_to_the_byte() {
     expected.extend(crc_fast::crc32_iscsi(&expected).to_be_bytes());
     assert_eq!(*block, expected);
     let places = [long(5), long(2), long(15), long(6), long(13), long(5)].concat();
-    let lane = [&long(4_711)[..], &[0, 3], &long(90), &long(120)].concat();
-    let rest = [&[0][..], &long(1), &lane, &[0, 0, 0, 3, 1]].concat();
+    let epoch = 3i32.to_be_bytes();
+    let lane = [
+        &[0; 16][..],
+        &long(4_711),
+        &[0, 3],
+        &long(90),
+        &long(120),
+        &epoch,
+        &[1],
+    ]
+    .concat();
+    let rest = [&[0][..], &long(1), &lane].concat();
     assert_eq!(*head, [&[0, 0], &id[..], &[1], &places, &rest].concat());
     assert_eq!(MapHead::decode(head), Ok(super::stored::head(&map)));
 }

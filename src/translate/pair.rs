@@ -1,0 +1,230 @@
+//! Both clusters of a flow, with the offset maps that are stored between them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use engine::cluster::{Cluster, OffsetAt, TopicListing};
+use engine::offsets::{MapTable, OffsetMap, Translation};
+use serde_json::{Value, json};
+use topology::FlowConfig;
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::tools;
+
+/// The partition of the topic of offset maps that holds them all.
+const MAP_PARTITION: i32 = 0;
+
+/// A partition of one cluster.
+pub(crate) type At = (Arc<str>, i32);
+
+/// An offset on the other side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// What was read so far on the one side is what is below it on the other.
+    Exact(i64),
+    /// Reading from here reads everything, some of it perhaps twice; and why it is not exact.
+    AtLeast(i64, String),
+    /// Why there is none.
+    Unknown(String),
+}
+
+impl Answer {
+    /// The offset, if there is one.
+    pub(crate) fn offset(&self) -> Option<i64> {
+        match self {
+            Self::Exact(offset) | Self::AtLeast(offset, _) => Some(*offset),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    /// `exact`, `at least`, `unknown`.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Exact(_) => "exact",
+            Self::AtLeast(..) => "at least",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
+    /// Why it is not exact.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Exact(_) => None,
+            Self::AtLeast(_, reason) | Self::Unknown(reason) => Some(reason),
+        }
+    }
+
+    /// As an object's members `offset`, `kind`, `reason`.
+    pub(crate) fn json(&self) -> Value {
+        json!({"offset": self.offset(), "kind": self.kind(), "reason": self.reason()})
+    }
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(offset) => write!(f, "{offset}"),
+            Self::AtLeast(offset, reason) => write!(f, "at least {offset} ({reason})"),
+            Self::Unknown(reason) => write!(f, "unknown ({reason})"),
+        }
+    }
+}
+
+/// A flow, connected.
+pub(crate) struct Pair {
+    pub(crate) flow: FlowConfig,
+    pub(crate) source: Arc<Cluster>,
+    pub(crate) target: Arc<Cluster>,
+    topics: HashMap<String, TopicListing>,
+    remotes: HashMap<String, TopicListing>,
+    /// By topic on the source and partition: which incarnation of the topic, and its map.
+    maps: HashMap<(String, i32), (Uuid, OffsetMap)>,
+}
+
+impl Pair {
+    /// Reads what is stored. Call it inside a runtime.
+    ///
+    /// # Errors
+    /// A cluster does not answer.
+    pub(crate) async fn open(flow: &FlowConfig) -> anyhow::Result<Self> {
+        let (source, target) = (tools::cluster(&flow.source), tools::cluster(&flow.target));
+        let by_name = |topics: Vec<TopicListing>| -> HashMap<_, _> {
+            let named = topics.into_iter().map(|topic| (topic.name.clone(), topic));
+            named.collect()
+        };
+        let (topics, remotes) = tokio::join!(source.topics(), target.topics());
+        let (topics, remotes) = (by_name(topics?), by_name(remotes?));
+        let mut table = stored_maps(flow, &target, &remotes).await?;
+        let stored: Vec<_> = table
+            .partitions()
+            .map(|(topic, partition)| (topic.to_owned(), partition))
+            .collect();
+        let maps = stored.into_iter().filter_map(|at| {
+            let loaded = table.take(&at.0, at.1)?;
+            Some((at, (loaded.head.topic_id, loaded.map)))
+        });
+        Ok(Self {
+            maps: maps.collect(),
+            flow: flow.clone(),
+            source,
+            target,
+            topics,
+            remotes,
+        })
+    }
+
+    /// The name of a source topic's copy, if the flow copies it and the copy is there.
+    pub(crate) fn remote(&self, topic: &str) -> Option<String> {
+        let remote = self.flow.remote_topic(topic);
+        let copied = self.flow.replicates(topic) && self.topics.contains_key(topic);
+        (copied && self.remotes.contains_key(&remote)).then_some(remote)
+    }
+
+    /// The source topic whose copy this is.
+    pub(crate) fn original(&self, remote: &str) -> Option<String> {
+        let topic = self.flow.policy.upstream_topic(remote)?;
+        (self.remote(topic).as_deref() == Some(remote)).then(|| topic.to_owned())
+    }
+
+    /// What a place on the source is on the target. `log_start` is the target's.
+    pub(crate) fn forward(
+        &self,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+        log_start: i64,
+    ) -> Answer {
+        let map = match self.map(topic, partition) {
+            Ok(map) => map,
+            Err(answer) => return answer,
+        };
+        let behind = offset.saturating_sub(map.upstream_end());
+        answer(map.downstream(offset), behind, log_start)
+    }
+
+    /// What a place on the target is on the source. `log_start` is the source's.
+    pub(crate) fn back(&self, topic: &str, partition: i32, offset: i64, log_start: i64) -> Answer {
+        let map = match self.map(topic, partition) {
+            Ok(map) => map,
+            Err(answer) => return answer,
+        };
+        let behind = offset.saturating_sub(map.downstream_end());
+        answer(map.upstream(offset), behind, log_start)
+    }
+
+    fn map(&self, topic: &str, partition: i32) -> Result<&OffsetMap, Answer> {
+        let no_map = "no offset map of it is stored: crosscurrent has not copied anything of it";
+        let unknown = |reason: &str| Answer::Unknown(reason.to_owned());
+        let stored = self.maps.get(&(topic.to_owned(), partition));
+        let (id, map) = stored.ok_or_else(|| unknown(no_map))?;
+        let now = self
+            .topics
+            .get(topic)
+            .map_or(Uuid::nil(), |listed| listed.id);
+        if now != *id && !now.is_nil() && !id.is_nil() {
+            return Err(unknown(
+                "the source topic was created anew, and nothing of it is copied yet",
+            ));
+        }
+        Ok(map)
+    }
+}
+
+/// `behind`: by how much the asked offset is beyond what the map knows of.
+fn answer(translated: Translation, behind: i64, log_start: i64) -> Answer {
+    match translated {
+        Translation::Exact(at) if behind > 0 => {
+            let reason =
+                format!("the last {behind} offsets were not copied when the map was stored");
+            Answer::AtLeast(at.max(log_start), reason)
+        }
+        Translation::Exact(at) => Answer::Exact(at.max(log_start)),
+        Translation::AtLeast(at) => {
+            let reason = "the map does not know what was copied there";
+            Answer::AtLeast(at.max(log_start), reason.to_owned())
+        }
+        Translation::Unknown(reason) => Answer::Unknown(reason.as_str().to_owned()),
+    }
+}
+
+/// The stored offset maps of a flow; empty where there are none.
+///
+/// # Errors
+/// They cannot be read.
+pub(crate) async fn stored_maps(
+    flow: &FlowConfig,
+    target: &Cluster,
+    remotes: &HashMap<String, TopicListing>,
+) -> anyhow::Result<MapTable> {
+    let topic = flow.offset_map_topic();
+    let mut table = MapTable::new();
+    if remotes.contains_key(&topic) {
+        let apply = |record: engine::cluster::StoredRecord| {
+            if let Err(error) = table.apply(record.key.as_deref(), record.value.as_deref()) {
+                warn!(topic, offset = record.offset, %error, "skipping a malformed record");
+            }
+        };
+        target.read_log(&topic, MAP_PARTITION, apply).await?;
+    }
+    Ok(table)
+}
+
+/// Offsets of partitions; those that are refused are left out.
+///
+/// # Errors
+/// The cluster does not answer.
+pub(crate) async fn log_offsets(
+    cluster: &Cluster,
+    partitions: &[At],
+    at: OffsetAt,
+) -> anyhow::Result<HashMap<At, i64>> {
+    if partitions.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found = cluster.offsets(partitions, at).await?;
+    let found = found
+        .into_iter()
+        .filter_map(|(at, offset)| Some((at, offset.ok()?)));
+    Ok(found.collect())
+}
