@@ -140,6 +140,14 @@ pub(crate) fn logs(run: &mut Run<'_>) -> (Verdict, bool) {
                 newest.insert(key(written.id), written.offset);
             }
         }
+        // What the source lost since has replaced copies as well.
+        for id in ledger
+            .dead
+            .iter()
+            .filter(|id| cleaned && seen.contains_key(id))
+        {
+            newest.insert(key(*id), i64::MAX);
+        }
         for written in &ledger.live {
             let replaced = newest.get(&key(written.id));
             if replaced.is_some_and(|newest| *newest > written.offset)
@@ -247,7 +255,9 @@ fn compare(all: &Truth, place: &str, answers: &Answers, verdict: &mut Verdict) {
                 found <= *truth
             }
             (Translation::Exact(found), Some((_, truth))) => {
-                all.is_as_good(found, *truth, |copy| copy.1)
+                // Callers clamp to the log start.
+                let clamped = [found, *truth].map(|offset| offset.max(all.target.start));
+                all.is_as_good(clamped[0], clamped[1], |copy| copy.1)
             }
             // The end: behind the last copy, and not behind the log.
             (Translation::Exact(found), None) => found > last.1 && found <= all.target.end,
@@ -281,6 +291,7 @@ fn compare(all: &Truth, place: &str, answers: &Answers, verdict: &mut Verdict) {
             (Translation::Exact(found), Some((truth, _))) if found < all.vague_below => {
                 found <= *truth
             }
+            (Translation::Exact(_), Some(_)) if asked < all.target.start => true,
             (Translation::Exact(found), Some((truth, _))) => {
                 all.is_as_good(found, *truth, |copy| copy.0)
             }

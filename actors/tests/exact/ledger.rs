@@ -6,6 +6,8 @@ use std::collections::{HashMap, HashSet};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Written {
     pub(crate) offset: i64,
+    /// Offset of its batch.
+    pub(crate) base: i64,
     pub(crate) id: u64,
     /// Its transaction was aborted.
     pub(crate) aborted: bool,
@@ -33,6 +35,12 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// Where the log can be cut so that about `keep` stays: followers have whole batches.
+    pub(crate) fn cut_near(&self, keep: i64) -> i64 {
+        let at = self.live.partition_point(|written| written.offset < keep);
+        self.live.get(at).map_or(keep, |first| first.base)
+    }
+
     /// The source lost everything from `end` on.
     pub(crate) fn cut(&mut self, end: i64) {
         let at = self.live.partition_point(|written| written.offset < end);

@@ -16,6 +16,8 @@ pub const LOG_READ_BYTES_MAX: i32 = 1 << 20;
 const WAIT: Duration = Duration::from_millis(500);
 /// Answers without progress before reading is given up: a log whose end cannot be reached.
 const EMPTY_ANSWERS_MAX: u32 = 20;
+/// Answers without a byte after which a readable stretch holds nothing: its end is a hole, of cleaned and cut logs.
+const HOLE_ANSWERS: u32 = 2;
 /// Leader changes and lost connections in a row that are survived.
 const RETRIES_MAX: u32 = 5;
 
@@ -30,6 +32,8 @@ pub struct LogCursor<'a> {
     offset: i64,
     end: i64,
     read_committed: bool,
+    /// The last answer held no bytes, and said that all up to the end may be read.
+    hollow: bool,
     open: Option<(Leader, Connection, FetchSession)>,
 }
 
@@ -51,6 +55,7 @@ impl Cluster {
             offset,
             end,
             read_committed,
+            hollow: false,
             open: None,
         }
     }
@@ -84,6 +89,9 @@ impl LogCursor<'_> {
                     self.cluster.refresh(&self.topic, noticed).await?;
                 }
                 Err(error) => return Err(error),
+            }
+            if self.hollow && empty >= HOLE_ANSWERS {
+                self.offset = self.end;
             }
             if empty > EMPTY_ANSWERS_MAX {
                 return Err(self.unreadable(&"its end cannot be reached"));
@@ -129,6 +137,7 @@ impl LogCursor<'_> {
         for fetched in answer.partitions {
             self.cluster
                 .accept(fetch::API, &self.topic, self.partition, fetched.error.0)?;
+            self.hollow = fetched.records.is_empty() && fetched.high_watermark >= self.end;
             let mut aborted = AbortedTransactions::new(fetched.aborted);
             for batch in batches(&fetched.records) {
                 let batch = batch.map_err(|error| self.unreadable(&error))?;
