@@ -31,6 +31,8 @@ use crate::lease::LeaseError;
 const EPOCH_MAX: i16 = i16::MAX - 1;
 /// Bound on waiting until the target's last records are replicated.
 const REPLICATED_PATIENCE: Duration = Duration::from_secs(30);
+/// Takeovers of one lane in a row that wrote nothing: more than anybody lives to see.
+const MARKERS_MAX: i64 = 1_000;
 const REPLICATED_POLL: Duration = Duration::from_millis(10);
 
 /// A lane that is ours.
@@ -68,9 +70,12 @@ pub(super) async fn claim(
             "the remote topic was deleted and created again: the copy goes on in the new one"
         );
     }
+    let (target, topic) = (&flow.target, &at.remote_topic);
+    let log_end = target.offset(topic, at.partition, OffsetAt::LogEnd).await?;
+    mend(&flow, &at, log_end).await?;
     let producer = fence(&flow, &at).await?;
     let end = replicated_end(&flow, &at).await?;
-    mend(&at, end)?;
+    mend(&flow, &at, end).await?;
     let resume_at = match map.anchor() {
         Some((upstream, downstream)) => {
             let tail = match compare(&flow, &at, (upstream, downstream), end).await? {
@@ -288,26 +293,45 @@ async fn replicated_end(flow: &Flow, at: &Assignment) -> Result<i64, PrepareErro
     }
 }
 
-/// The target has lost records that it had acknowledged, in an election of a leader that lacked them: they are copied
-/// again.
-fn mend(at: &Assignment, end: i64) -> Result<(), PrepareError> {
+/// A target whose log ends at `end`, below the map's end, has lost records that it had acknowledged, in an election of a
+/// leader that lacked them: they are to be copied again.
+async fn mend(flow: &Flow, at: &Assignment, end: i64) -> Result<(), PrepareError> {
     let (topic, partition) = (&at.remote_topic, at.partition);
-    match at.map.anchor() {
-        Some((upstream, downstream)) if end < downstream => {
-            let Some(resume_at) = at.map.map.truncate_downstream(end) else {
-                return Err(PrepareError::Halt(format!(
-                    "the log of {topic}-{partition} on the target ends at {end}, it lacks records that it had acknowledged, \
-                     and which they were is not known: compare both clusters, then restart"
-                )));
-            };
-            warn!(
-                topic = %topic, partition, end, lost = downstream - end, from = resume_at, to = upstream,
-                "the target lost records that it had acknowledged: copying them again"
-            );
-            Ok(())
-        }
-        _ => Ok(()),
+    let Some((upstream, downstream)) = at.map.anchor().filter(|(_, known)| end < *known) else {
+        return Ok(());
+    };
+    let held = end_of_records(flow, at, end).await?;
+    let Some(resume_at) = at.map.map.truncate_downstream(held) else {
+        return Err(PrepareError::Halt(format!(
+            "the log of {topic}-{partition} on {} ends at {end}, it lacks records that it had acknowledged, and which they \
+             were is not known: compare both clusters, then restart",
+            flow.target.alias()
+        )));
+    };
+    warn!(
+        topic = %topic, partition, end, lost = downstream - held, from = resume_at, to = upstream,
+        "the target lost records that it had acknowledged: copying them again"
+    );
+    Ok(())
+}
+
+/// Behind the last record below `end`. The markers of takeovers that came after the loss stand in the place of records that the
+/// map knows there.
+async fn end_of_records(flow: &Flow, at: &Assignment, end: i64) -> Result<i64, PrepareError> {
+    let (target, topic) = (&flow.target, &at.remote_topic);
+    let start = target
+        .offset(topic, at.partition, OffsetAt::Earliest)
+        .await?;
+    let from = start.max(end - MARKERS_MAX);
+    let mut cursor = target.cursor(topic, at.partition, from, end, false);
+    let mut held = from;
+    while let Some(batches) = cursor.next().await? {
+        let data = batches.iter().filter(|batch| !batch.header.is_control());
+        held = data
+            .map(|batch| batch.header.next_offset())
+            .fold(held, i64::max);
     }
+    Ok(held.min(end))
 }
 
 /// Lays the target's log from `downstream` to `end` beside the source's from `upstream` on; none if we may not read it.
