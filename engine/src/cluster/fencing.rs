@@ -39,6 +39,8 @@ const END_TXN_VERSION_MAX: i16 = 3;
 const COORDINATOR_PATIENCE: Duration = Duration::from_secs(4);
 const TRANSACTION_STATE: &str = "__transaction_state";
 const NO_PRODUCER: (i64, i16) = (-1, -1);
+/// There is no transaction to be ended.
+const INVALID_TXN_STATE: ErrorCode = ErrorCode(48);
 /// Another partition of the same request failed.
 const OPERATION_NOT_ATTEMPTED: i16 = 55;
 
@@ -170,7 +172,11 @@ impl Cluster {
         transactional_id: &str,
         owner: Fenced,
     ) -> Result<(), FenceError> {
-        Lane::new(self, transactional_id).abort(owner).await
+        match Lane::new(self, transactional_id).abort(owner).await {
+            // Owner and epoch are looked at first: ours, and since its epoch was raised there was nothing to end.
+            Err(FenceError::Failed(error)) if error.code() == Some(INVALID_TXN_STATE) => Ok(()),
+            answer => answer,
+        }
     }
 
     /// Raises the epoch of a lane that is ours, so that its transactional id does not expire (do so daily: plain

@@ -210,7 +210,11 @@ fn a_refresh_keeps_the_producer_id_and_raises_the_epoch(kind: Kind) {
         for sequence in 0..3 {
             write(&cluster, &topic, first, sequence).await.unwrap();
         }
+        let ours = |owner: Fenced| cluster.still_owns(&topic, owner);
+        ours(first).await.unwrap();
         let second = refresh(first).await.unwrap();
+        // After a refresh there is nothing that could be ended; that is no "no".
+        ours(second).await.unwrap();
         assert_eq!(second.producer_id, first.producer_id);
         assert_eq!(second.epoch, first.epoch + 1);
         // Asked again, as after a lost answer: the same.
@@ -222,6 +226,13 @@ fn a_refresh_keeps_the_producer_id_and_raises_the_epoch(kind: Kind) {
 
         let stranger = cluster.fence(&topic, &topic, 0).await.unwrap();
         assert_eq!(stranger.producer_id, first.producer_id);
+        for lost in [first, second] {
+            let answer = ours(lost).await;
+            assert!(
+                matches!(answer, Err(FenceError::Overtaken(_))),
+                "{answer:?}"
+            );
+        }
         let error = refresh(second).await.unwrap_err();
         assert!(
             matches!(&error, FenceError::Overtaken(refusal)
