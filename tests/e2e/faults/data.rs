@@ -23,6 +23,8 @@ fn damage_is_noticed() {
     await_exact(&stage.client, &stage.remote, ids.clone());
     // A bad disk: partition 0 is held up while its next batch is damaged where it lies.
     let held = stage.at_source(stage.fetch(Effect::Error(ResponseError::NotLeaderOrFollower), 0));
+    // A Fetch that waits for news already would bring them.
+    await_hits("partition 0 held up", &held, 1);
     let source = stage.client_of_source();
     source
         .produce(&stage.topic, &numbered(ids.end..ids.end + 200, 2, 100))
