@@ -4,17 +4,13 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use crosscurrent_benches::{Args, Report};
-use engine::offsets::{MapHead, MapKey, MapStart, MapTable, OffsetMap, SharedMap};
+use crosscurrent_benches::{Args, Report, TRANSACTION, map_records, transactional};
+use engine::offsets::{MapStart, MapTable, OffsetMap, SharedMap};
 use hdrhistogram::Histogram;
-use uuid::Uuid;
 
 /// A look at the clock is dearer than one of the small calls.
 const CALLS_PER_SAMPLE: u32 = 16;
-/// Records of a transaction, which a marker follows.
-const TRANSACTION: i64 = 100;
 const TOPIC: &str = "orders";
-const TOPIC_ID: Uuid = Uuid::from_u128(0x5eed);
 
 fn main() -> Result<()> {
     let args = Args::read();
@@ -79,29 +75,7 @@ fn main() -> Result<()> {
 
 /// A start: all records of the topic, then every partition's map.
 fn load(report: &mut Report, partitions: i32, entries: i64) -> Result<()> {
-    let mut map = transactional(entries)?;
-    let blocks = map.dirty_blocks();
-    let head = MapHead {
-        topic_id: TOPIC_ID,
-        extent: map.extent(),
-        remote_topic_id: Uuid::nil(),
-        producer_id: 1,
-        producer_epoch: 0,
-        stored: map.upstream_end(),
-        storing: map.upstream_end(),
-        leader_epoch: 3,
-        claimed: true,
-    };
-    let mut records = Vec::new();
-    for partition in 0..partitions {
-        for block in &blocks {
-            let key = block.key(TOPIC, partition).encode()?;
-            records.push((key, block.value(TOPIC_ID).context("a tombstone")?));
-        }
-        let topic = TOPIC;
-        let key = MapKey::Head { topic, partition }.encode()?;
-        records.push((key, head.encode()));
-    }
+    let records = map_records(TOPIC, partitions, entries)?;
     let bytes: usize = records.iter().map(|(k, v)| k.len() + v.len()).sum();
     report.add("load_records", records.len() as f64);
     report.add("load_bytes", bytes as f64);
@@ -131,18 +105,6 @@ fn load(report: &mut Report, partitions: i32, entries: i64) -> Result<()> {
 fn dense(records: i64) -> Result<OffsetMap> {
     let mut map = OffsetMap::new(MapStart::Complete);
     map.push(0, 0, records.unsigned_abs())?;
-    Ok(map)
-}
-
-fn transactional(transactions: i64) -> Result<OffsetMap> {
-    let mut map = OffsetMap::new(MapStart::Complete);
-    for at in 0..transactions {
-        map.push(
-            at * (TRANSACTION + 1),
-            at * TRANSACTION,
-            TRANSACTION.unsigned_abs(),
-        )?;
-    }
     Ok(map)
 }
 

@@ -7,10 +7,12 @@
 
 mod args;
 mod data;
+mod maps;
 mod pair;
 mod report;
 
 pub use args::Args;
 pub use data::{Checksum, RECORD_BYTES, load, record, test_record};
+pub use maps::{TRANSACTION, map_records, transactional};
 pub use pair::{Pair, Running, Usage, checksum, read, topic_bytes};
 pub use report::Report;
