@@ -12,7 +12,7 @@ use topology::FlowConfig;
 use tracing::{error, warn};
 
 use crate::cli::LogFormat;
-use crate::tools::{self, EXIT_CONFIG, Output};
+use crate::tools::{self, Output};
 use crate::translate::pair::{Answer, At, Pair, log_offsets};
 
 /// A cluster could not be asked.
@@ -68,10 +68,7 @@ pub(crate) fn run(args: &GroupsArgs, log_format: LogFormat) -> ExitCode {
     };
     let flows = match tools::flows(&config, args.flow.as_deref()) {
         Ok(flows) => flows,
-        Err(what) => {
-            error!("{what}");
-            return ExitCode::from(EXIT_CONFIG);
-        }
+        Err(code) => return code,
     };
     match tools::block_on(print(args, &flows)) {
         Ok(()) => ExitCode::SUCCESS,

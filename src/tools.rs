@@ -14,6 +14,7 @@ use engine::batch::{
 use engine::cluster::Cluster;
 use engine::wire::{BufferPool, ConnectOptions};
 use topology::{ClusterConfig, FlowConfig, HostPort, MirrorConfig};
+use tracing::error;
 
 use crate::cli::LogFormat;
 use crate::{config, logging};
@@ -88,14 +89,14 @@ pub(crate) fn read_config(file: &Path, format: LogFormat) -> Result<MirrorConfig
     })
 }
 
-/// The flows that copy topics, or the one that is asked for as `A->B`.
+/// The flows that copy topics, or the one that is asked for as `A->B`. Says what is wrong with `wanted`.
 ///
 /// # Errors
-/// What is wrong with `wanted`, for people.
+/// The code to end with.
 pub(crate) fn flows<'a>(
     config: &'a MirrorConfig,
     wanted: Option<&str>,
-) -> Result<Vec<&'a FlowConfig>, String> {
+) -> Result<Vec<&'a FlowConfig>, ExitCode> {
     let copying = config
         .flows()
         .iter()
@@ -105,16 +106,14 @@ pub(crate) fn flows<'a>(
     let found: Vec<_> = all.iter().filter(named).copied().collect();
     if found.is_empty() {
         let names: Vec<_> = all.iter().map(|flow| flow.id.to_string()).collect();
-        return Err(match wanted {
+        match wanted {
             Some(wanted) if !names.is_empty() => {
-                format!(
-                    "--flow: no flow `{wanted}`; the file enables {}",
-                    names.join(", ")
-                )
+                let names = names.join(", ");
+                error!("--flow: no flow `{wanted}`; the file enables {names}");
             }
-            _ => "the file enables no flow that copies topics; write `A->B.enabled = true`"
-                .to_owned(),
-        });
+            _ => error!("the file enables no flow that copies topics; write `A->B.enabled = true`"),
+        }
+        return Err(ExitCode::from(EXIT_CONFIG));
     }
     Ok(found)
 }

@@ -95,10 +95,7 @@ pub(crate) fn run(args: &VerifyArgs, log_format: LogFormat) -> ExitCode {
     };
     let flows = match tools::flows(&config, args.flow.as_deref()) {
         Ok(flows) => flows,
-        Err(what) => {
-            error!("{what}");
-            return ExitCode::from(EXIT_CONFIG);
-        }
+        Err(code) => return code,
     };
     let state = match State::open(args.resume.as_deref()) {
         Ok(state) => state,

@@ -43,7 +43,7 @@ pub(super) struct Claimed {
 }
 
 /// The transactional id of a lane. A permission for the prefix `crosscurrent-<source>-` covers all of a flow
-/// (`docs/differences-from-mm2.md`).
+/// (README, Permissions).
 fn transactional_id(flow: &Flow, at: &Assignment) -> String {
     let source = flow.config.id.source.as_str();
     format!("crosscurrent-{source}-{}-{}", at.remote_topic, at.partition)

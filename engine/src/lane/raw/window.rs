@@ -23,7 +23,7 @@
 //!
 //! **Why alone.** A broker without state for a producer id accepts *any* first sequence. If the first of five
 //! pipelined batches failed there and the second was accepted, the first would be lost silently. So while the
-//! partition may not know our id (no acknowledgement yet, or none for long) exactly one batch is in flight.
+//! partition may not know our id (no acknowledgement yet; a lane that rests is claimed anew) exactly one batch is in flight.
 
 use std::collections::VecDeque;
 
@@ -207,14 +207,6 @@ impl Window {
     /// Anything is in flight.
     pub fn in_flight(&self) -> bool {
         self.entries.iter().any(|entry| entry.ticket.is_some())
-    }
-
-    /// The partition may have forgotten our producer id (`producer.id.expiration.ms`): send one batch alone first.
-    /// Call after a long rest; no effect while something is unacknowledged.
-    pub fn probe_first(&mut self) {
-        if self.entries.is_empty() {
-            self.mode = Mode::Probing(0);
-        }
     }
 
     /// Takes a new batch in; send what comes back. Only when [`Self::has_room`].
