@@ -90,6 +90,8 @@ Examples:
       every flow of the file, as connect-mirror-maker.sh does
   crosscurrent run mm2.properties --clusters west
       only flows into west; run one such process near each cluster
+  crosscurrent run mm2.properties --rest 0.0.0.0:8083
+      REST API and metrics for other machines; curl localhost:8083/connectors?expand=status
   RUST_LOG=info,actors=debug crosscurrent run mm2.properties --log-format json
       more log lines, one JSON object each
 
@@ -123,6 +125,34 @@ pub(crate) struct RunArgs {
     /// Run only flows into these target clusters, given by alias; default: all. Put it behind FILE.
     #[arg(long, value_name = "ALIAS", num_args = 1..)]
     pub(crate) clusters: Vec<String>,
+    /// Where the REST API and the metrics are served, or `off`; port 0 takes a free one and says which. Without TLS and
+    /// passwords so far: keep it where only friends can reach it. Default: `listeners` of the file, else 127.0.0.1:8083.
+    #[arg(long, value_name = "HOST:PORT|off")]
+    pub(crate) rest: Option<Listen>,
+}
+
+/// Where REST listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Listen {
+    /// Nowhere.
+    Off,
+    /// Host and port.
+    On(String),
+}
+
+impl std::str::FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        match port.map(|(_, port)| port.parse::<u16>()) {
+            Some(Ok(_)) => Ok(Self::On(text.to_owned())),
+            _ => Err("write HOST:PORT, as in 127.0.0.1:8083, or off".to_owned()),
+        }
+    }
 }
 
 /// How log lines look.

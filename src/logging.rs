@@ -101,6 +101,12 @@ fn subscriber(
     filter: EnvFilter,
     writer: Writer,
 ) -> Box<dyn Subscriber + Send + Sync> {
+    // The server behind REST tells of its own starts, and of every request that is none.
+    let quiet = ["actix_http=off", "actix_server=warn"];
+    let quiet = quiet
+        .into_iter()
+        .filter_map(|directive| directive.parse().ok());
+    let filter = quiet.fold(filter, EnvFilter::add_directive);
     let colours = matches!(writer, Writer::StandardError) && stderr().is_terminal();
     let writer = match writer {
         Writer::StandardError => BoxMakeWriter::new(stderr),

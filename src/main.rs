@@ -10,6 +10,8 @@ mod dump;
 mod embedded;
 mod groups;
 mod logging;
+mod metrics;
+mod rest;
 mod run;
 mod signals;
 mod tools;

@@ -14,6 +14,7 @@ use crate::cli::{LogFormat, RunArgs};
 use crate::config;
 use crate::console::{SUMMARY_INTERVAL, Summary, Watch};
 use crate::logging;
+use crate::rest::{self, Rest};
 use crate::signals::Signals;
 
 /// A bad command line or configuration, as clap exits too.
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &RunArgs, format: LogFormat) -> ExitCode {
     config::report_keys(&args.file, &config);
     // A summary between JSON objects would break whoever reads them.
     let summaries = format == LogFormat::Text && stderr().is_terminal();
-    match actix::System::new().block_on(run_flows(&config, summaries)) {
+    match actix::System::new().block_on(run_flows(&config, args, summaries)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(EXIT_UNCLEAN),
         Err(error) => {
@@ -46,7 +47,7 @@ pub(crate) fn run(args: &RunArgs, format: LogFormat) -> ExitCode {
 }
 
 /// True if everything was acknowledged and stored at the end.
-async fn run_flows(config: &MirrorConfig, summaries: bool) -> anyhow::Result<bool> {
+async fn run_flows(config: &MirrorConfig, args: &RunArgs, summaries: bool) -> anyhow::Result<bool> {
     let mut signals = Signals::new().context("cannot handle signals")?;
     for flow in config.flows() {
         info!(
@@ -57,6 +58,8 @@ async fn run_flows(config: &MirrorConfig, summaries: bool) -> anyhow::Result<boo
         );
     }
     let worker = Worker::start(config.flows()).context("cannot start threads")?;
+    let rest = rest::address(args.rest.as_ref(), config)
+        .and_then(|address| Rest::start(&address, &worker, config));
     let (mut summary, mut watch) = (Summary::new(Instant::now()), Watch::default());
     let mut ticks = interval_at(
         tokio::time::Instant::now() + SUMMARY_INTERVAL,
@@ -76,12 +79,16 @@ async fn run_flows(config: &MirrorConfig, summaries: bool) -> anyhow::Result<boo
             }
         }
     }
+    rest.iter().for_each(Rest::stopping);
     info!("stopping: a second signal ends at once");
     let (flows, registry) = (worker.flows().to_vec(), worker.registry().clone());
     let clean = tokio::select! {
         clean = worker.stop(STOP_LIMIT) => clean,
         () = signals.next() => false,
     };
+    if let Some(rest) = rest {
+        rest.stop().await;
+    }
     summary.log_totals(&flows, &registry, clean);
     Ok(clean)
 }

@@ -73,7 +73,7 @@ impl CheckpointsActor {
         if flow.drain.fired() {
             return;
         }
-        if !flow.maps.is_loaded() {
+        if !flow.maps.is_loaded() || !flow.control.checkpoint.may_run() {
             ctx.run_later(WAIT, |this, ctx| this.round(rounds, ctx));
             return;
         }

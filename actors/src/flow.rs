@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use topology::FlowConfig;
 
 use crate::checkpoints::Groups;
+use crate::control::Control;
 use crate::kill_switch::KillSwitch;
 use crate::lease::Lease;
 use crate::offset_maps::OffsetMaps;
@@ -43,6 +44,8 @@ pub struct Flow {
     pub waiting: AtomicUsize,
     /// Fires when the flow is to stop taking in and to finish what is on its way.
     pub drain: KillSwitch,
+    /// What an operator wants of it.
+    pub control: Control,
     /// Where each partition's safe position is stored.
     pub positions: Positions,
     /// Where each record's copy is.

@@ -78,6 +78,9 @@ impl HeartbeatActor {
     }
 
     fn beat(&mut self, ctx: &mut Context<Self>) {
+        if !self.flow.control.heartbeat.may_run() {
+            return;
+        }
         if self.flow.drain.fired() || std::mem::replace(&mut self.writing, true) {
             return; // the last one still waits for a broker: heartbeats do not queue up
         }

@@ -1,5 +1,6 @@
 //! Owns one flow: which topics are copied, where to, and by which replicators.
 
+mod obey;
 mod remote_topics;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
-use actix::{Actor, Addr, AsyncContext, Context};
+use actix::{Actor, Addr, AsyncContext, Context, SpawnHandle};
 use engine::cluster::TopicListing;
 use engine::offsets::{OffsetTable, SourcePartition};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use crate::backoff::Backoff;
+use crate::control::TargetState;
 use crate::flow::Flow;
 use crate::lease::LeaseError;
 use crate::positions::PositionStore;
@@ -56,6 +58,12 @@ pub struct Herder {
     shown_blocked: BTreeSet<(String, i32)>,
     /// Topics of which it was said that they are blocked.
     told_blocked: BTreeSet<String>,
+    /// What an operator wants, as far as it was done.
+    obeyed: TargetState,
+    /// Rounds so far: what an earlier one finds out is thrown away.
+    rounds: u64,
+    /// The next round, if one is planned.
+    next_round: Option<SpawnHandle>,
 }
 
 /// What a round found out.
@@ -90,17 +98,23 @@ impl Herder {
                 leaving: BTreeSet::new(),
                 shown_blocked: BTreeSet::new(),
                 told_blocked: BTreeSet::new(),
+                obeyed: TargetState::Running,
+                rounds: 0,
+                next_round: None,
             }))
         })
     }
 
     fn round(&mut self, ctx: &mut Context<Self>) {
-        if self.flow.drain.fired() {
+        if self.flow.drain.fired() || self.obeyed != TargetState::Running {
             return;
         }
+        self.rounds += 1;
+        let this_round = self.rounds;
         let (flow, stored) = (self.flow.clone(), self.stored.clone());
         let found =
-            wrap_future::<_, Self>(look(flow, stored)).map(|round, this, ctx| match round {
+            wrap_future::<_, Self>(look(flow, stored)).map(move |round, this, ctx| match round {
+                _ if this.rounds != this_round => {}
                 Ok(round) => this.adjust(round, ctx),
                 Err(error) => {
                     this.flow.set_trouble(Some(error.to_string()));
@@ -123,7 +137,7 @@ impl Herder {
                 None => return, // refresh.topics.enabled=false: what was found at the start stays
             }
         };
-        ctx.run_later(delay, Self::round);
+        self.next_round = Some(ctx.run_later(delay, Self::round));
     }
 
     fn adjust(&mut self, round: Round, ctx: &mut Context<Self>) {
@@ -342,6 +356,7 @@ impl Actor for Herder {
                 }
             }));
         });
+        ctx.run_interval(obey::LOOK_INTERVAL, Self::obey);
         self.round(ctx);
     }
 }

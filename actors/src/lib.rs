@@ -9,6 +9,7 @@ mod arbiters;
 mod backoff;
 mod checkpoints;
 mod clock;
+mod control;
 mod flow;
 mod heartbeat;
 mod herder;
@@ -30,6 +31,7 @@ mod worker;
 pub use arbiters::{ABANDONED_ARBITERS_MAX, ArbiterId, DataArbiters, ReplaceError};
 pub use backoff::Backoff;
 pub use checkpoints::{CheckpointsActor, Group, GroupPartition, GroupStatus, Groups, NotSynced};
+pub use control::{Control, ControlledConnector, TargetState};
 pub use flow::Flow;
 pub use heartbeat::HeartbeatActor;
 pub use herder::{AssignedFn, Herder};
@@ -41,8 +43,8 @@ pub use positions::{PositionStore, Positions};
 pub use progress::{Progress, Verdict};
 pub use reencode_pool::{Job, ReencodePool};
 pub use registry::{
-    FlowTotals, PartitionKey, PartitionSnapshot, PartitionState, PartitionStatus, ReasonLabels,
-    Registry,
+    DelayWindow, FlowTotals, PartitionKey, PartitionSnapshot, PartitionState, PartitionStatus,
+    ReasonLabels, Registry,
 };
 pub use replicator::{Assignment, Replicator};
 pub use source_link::{FETCH_BYTES_MAX, PARTITION_FETCH_BYTES_MAX};

@@ -60,6 +60,8 @@ struct Lane {
     loaded: bool,
 }
 
+/// A stored position that no topic has.
+const NOBODYS: i64 = i64::MAX;
 /// Stands for no position and no producer in a head.
 const NONE: i64 = -1;
 
@@ -240,6 +242,22 @@ impl PartitionMap {
         self.change(|lane| lane.leader_epoch = Some(leader_epoch).filter(|epoch| *epoch >= 0));
     }
 
+    /// An operator stores another position: nothing is compared at the next start, which begins there.
+    /// `next`: the first upstream offset to copy; none: `auto.offset.reset` decides.
+    pub(crate) fn moved_by_operator(&self, next: Option<i64>) {
+        self.map.truncate_upstream(next.unwrap_or(0));
+        self.map.mark_unknown();
+        self.change(|lane| {
+            lane.anchored = false;
+            lane.leader_epoch = None;
+        });
+    }
+
+    /// No stored position is ours from now on, also for a process that comes after us.
+    fn disown_position(&self) {
+        self.change(|lane| (lane.stored, lane.storing) = (Some(NOBODYS), Some(NOBODYS)));
+    }
+
     /// The target stored these source records from `downstream` on.
     pub fn stored(&self, run: OffsetRun, downstream: i64) {
         let length = u64::from(run.count.unsigned_abs());
@@ -382,6 +400,24 @@ impl OffsetMaps {
                     lane.stored = lane.storing.or(lane.stored);
                     lane.storing = Some(position);
                 });
+            }
+        }
+        self.flush(flow, patience).await.map(drop)
+    }
+
+    /// An operator is about to move stored positions of these partitions.
+    ///
+    /// # Errors
+    /// As [`Self::flush`]; nothing must be moved then.
+    pub(crate) async fn before_moving<'a>(
+        &self,
+        flow: &Flow,
+        partitions: impl Iterator<Item = (&'a str, i32)>,
+        patience: Duration,
+    ) -> Result<(), LeaseError> {
+        for (topic, partition) in partitions {
+            if let Some(open) = self.get(topic, partition) {
+                open.disown_position();
             }
         }
         self.flush(flow, patience).await.map(drop)

@@ -35,6 +35,9 @@ const RECORDS_PER_BATCH: i32 = 2_000;
 /// Pause between two attempts at the last flush.
 const FLUSH_RETRY: Duration = Duration::from_millis(100);
 
+/// A record of the offsets topic; no value is a tombstone.
+type KeyValue = (Vec<u8>, Option<Vec<u8>>);
+
 /// The positions of one flow that are stored.
 #[derive(Debug, Default)]
 pub struct Positions {
@@ -179,6 +182,94 @@ impl Positions {
             }
         }
         Ok(count)
+    }
+
+    /// What is stored now, of all connectors that share the topic.
+    ///
+    /// # Errors
+    /// [`ClusterError`] when the topic cannot be read whole.
+    pub async fn read(&self, flow: &Flow) -> Result<OffsetTable, ClusterError> {
+        let topic = flow.config.offset_storage_topic.as_str();
+        let mut table = OffsetTable::new();
+        let partitions = partition_count(flow, topic).await?.unwrap_or(0);
+        for partition in 0..partitions {
+            let apply = |record: engine::cluster::StoredRecord| {
+                // Said when the flow started.
+                drop(table.apply(record.key.as_deref(), record.value.as_deref()));
+            };
+            flow.target.read_log(topic, partition, apply).await?;
+        }
+        Ok(table)
+    }
+
+    /// Stores what an operator wants stored (KIP-875); an offset of none is a reset. The source connector must have
+    /// ended: what it copies would be stored over it. The next start of a partition goes on where it is told to.
+    ///
+    /// # Errors
+    /// [`LeaseError`]; some of the changes may be stored then.
+    pub async fn alter(
+        &self,
+        flow: &Flow,
+        changes: &[(SourceOffsetKey, Option<SourceOffset>)],
+        patience: Duration,
+    ) -> Result<(), LeaseError> {
+        let config = &flow.config;
+        let topic = config.offset_storage_topic.as_str();
+        // Not ours yet if the flow was stopped before it could start.
+        let Some(partitions) = NonZeroU32::new(self.partitions.load(Ordering::Relaxed)) else {
+            return Err(LeaseError::Failed(ClusterError::Unreadable {
+                alias: flow.target.alias().into(),
+                what: topic.to_owned(),
+                reason: "the flow has not started yet: resume it, and stop it again".to_owned(),
+            }));
+        };
+        let table = self.read(flow).await?;
+        let ours: Vec<_> = (changes.iter())
+            .filter(|(key, _)| key.connector == config.connector_names.source)
+            .filter_map(|(key, offset)| Some((key.source_partition()?, offset)))
+            .filter(|(at, _)| at.cluster == config.id.source.as_str())
+            .collect();
+        let moved = ours.iter().map(|(at, _)| (at.topic.as_str(), at.partition));
+        flow.maps.before_moving(flow, moved, patience).await?;
+        let mut due: BTreeMap<u32, Vec<KeyValue>> = BTreeMap::new();
+        for (key, offset) in changes {
+            let others = match offset {
+                None => table.other_keys(key).map(<[u8]>::to_vec).collect(),
+                Some(_) => Vec::new(),
+            };
+            for raw in std::iter::once(key.encode()).chain(others) {
+                let value = offset.as_ref().map(SourceOffset::encode);
+                let partition = partition_for_key(&raw, partitions);
+                due.entry(partition).or_default().push((raw, value));
+            }
+        }
+        for (partition, records) in due {
+            for some in records.chunks(RECORDS_PER_BATCH.unsigned_abs() as usize) {
+                let mut builder = BatchBuilder::new(Codec::None);
+                for (key, value) in some {
+                    let pushed = builder.push(now_ms(), Some(key), value.as_deref(), &[]);
+                    pushed.map_err(|error| ClusterError::Unreadable {
+                        alias: flow.target.alias().into(),
+                        what: topic.to_owned(),
+                        reason: error.to_string(),
+                    })?;
+                }
+                self.append(flow, partition, builder, patience).await?;
+            }
+        }
+        let mut stored = self.stored.lock().await;
+        for (at, offset) in ours {
+            let last = offset.as_ref().and_then(SourceOffset::last_replicated);
+            if let Some(open) = flow.maps.get(&at.topic, at.partition) {
+                open.moved_by_operator(last.map(|last| last.0.saturating_add(1)));
+            }
+            stored.remove(&PartitionKey {
+                flow: flow.label.clone(),
+                topic: at.topic.as_str().into(),
+                partition: at.partition,
+            });
+        }
+        Ok(())
     }
 
     async fn append(

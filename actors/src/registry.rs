@@ -88,9 +88,37 @@ pub struct PartitionStatus {
     bytes: AtomicU64,
     skipped_records: AtomicU64,
     restarts: AtomicU64,
+    runs: AtomicU64,
     updated_at_ms: AtomicI64,
     reencoded: Reasons,
     dropped: Reasons,
+    age: Delay,
+    latency: Delay,
+}
+
+/// How old batches were, since somebody last asked: a batch is as old as its newest record.
+#[derive(Debug, Default)]
+struct Delay {
+    last: AtomicI64,
+    count: AtomicU64,
+    sum: AtomicI64,
+    min: AtomicI64,
+    max: AtomicI64,
+}
+
+/// A delay over a window of time. Unit: milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DelayWindow {
+    /// Of the last batch; it stays when the window begins anew.
+    pub last: i64,
+    /// Batches in the window; without any the other figures say nothing.
+    pub count: u64,
+    /// Of all of them.
+    pub sum: i64,
+    /// The shortest.
+    pub min: i64,
+    /// The longest.
+    pub max: i64,
 }
 
 /// Counters by reason.
@@ -133,6 +161,10 @@ pub struct PartitionSnapshot {
     pub restarts: u64,
     /// When the replicator last stored something. Unit: epoch milliseconds; 0: never.
     pub updated_at_ms: i64,
+    /// From a batch's newest record to its being fetched.
+    pub age: DelayWindow,
+    /// From a batch's newest record to the target's acknowledgement.
+    pub latency: DelayWindow,
 }
 
 /// Sums over the partitions of one flow.
@@ -204,6 +236,24 @@ impl Registry {
         all
     }
 
+    /// All partitions of a flow, ordered by topic and partition.
+    pub fn snapshots_of(&self, flow: &str) -> Vec<PartitionSnapshot> {
+        let of_flow = |status: &PartitionStatus| *status.key.flow == *flow;
+        let mut all: Vec<_> = self
+            .partitions
+            .iter()
+            .filter(|status| of_flow(status))
+            .map(|status| status.snapshot())
+            .collect();
+        all.sort_by(|a, b| a.key.cmp(&b.key));
+        all
+    }
+
+    /// Calls `each` with every partition, in no order: for windows that are kept elsewhere.
+    pub fn for_each(&self, mut each: impl FnMut(&PartitionStatus)) {
+        self.partitions.iter().for_each(|status| each(&status));
+    }
+
     /// Sums per flow.
     pub fn flow_totals(&self) -> BTreeMap<Arc<str>, FlowTotals> {
         let mut flows: BTreeMap<Arc<str>, FlowTotals> = BTreeMap::new();
@@ -231,9 +281,12 @@ impl PartitionStatus {
             bytes: AtomicU64::new(0),
             skipped_records: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
+            runs: AtomicU64::new(0),
             updated_at_ms: AtomicI64::new(0),
             reencoded: Reasons::new(labels.reencode),
             dropped: Reasons::new(labels.drop),
+            age: Delay::default(),
+            latency: Delay::default(),
         }
     }
 
@@ -247,10 +300,32 @@ impl PartitionStatus {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = (state, reason.into());
     }
 
+    /// A replicator begins: from now on [`is_run`](Self::is_run) is false for all earlier ones.
+    pub fn begin_run(&self) -> u64 {
+        self.runs.fetch_add(1, Relaxed) + 1
+    }
+
+    /// No replicator has begun since `run`. One that is still ending must not show over its successor.
+    pub fn is_run(&self, run: u64) -> bool {
+        self.runs.load(Relaxed) == run
+    }
+
     /// The replicator starts, or starts again, at `position`: everything below counts as acknowledged.
     pub fn start_at(&self, position: i64) {
         self.position.store(position, Relaxed);
         self.acked.store(position.saturating_sub(1), Relaxed);
+    }
+
+    /// The replicator was stopped by an operator, who may move the stored position: that decides at the next start.
+    pub fn forget_position(&self) {
+        for offset in [&self.position, &self.acked, &self.high_watermark] {
+            offset.store(UNKNOWN, Relaxed);
+        }
+    }
+
+    /// Everything that was fetched is acknowledged.
+    pub fn is_drained(&self) -> bool {
+        known(&self.position).is_none_or(|position| position <= self.next_to_acknowledge())
     }
 
     /// The first upstream offset that is not acknowledged; 0 before the start.
@@ -271,6 +346,27 @@ impl PartitionStatus {
         self.records.fetch_add(records, Relaxed);
         self.bytes.fetch_add(bytes, Relaxed);
         self.updated_at_ms.store(now_ms, Relaxed);
+    }
+
+    /// The last batch of a fetch was this old. Negative for records of the future.
+    pub fn fetched_after(&self, delay_ms: i64) {
+        self.age.record(delay_ms);
+    }
+
+    /// A batch was this old when the target acknowledged it.
+    pub fn acknowledged_after(&self, delay_ms: i64) {
+        self.latency.record(delay_ms);
+    }
+
+    /// Records and bytes acknowledged so far.
+    pub fn counted(&self) -> (u64, u64) {
+        (self.records.load(Relaxed), self.bytes.load(Relaxed))
+    }
+
+    /// Age and latency since the last call, which begins their windows anew. A batch that comes meanwhile may be
+    /// counted in either window.
+    pub fn take_delays(&self) -> (DelayWindow, DelayWindow) {
+        (self.age.take(), self.latency.take())
     }
 
     /// Something else happened that shows that the replicator is at work.
@@ -322,6 +418,8 @@ impl PartitionStatus {
             skipped_records: self.skipped_records.load(Relaxed),
             restarts: self.restarts.load(Relaxed),
             updated_at_ms: self.updated_at_ms.load(Relaxed),
+            age: self.age.read(),
+            latency: self.latency.read(),
         }
     }
 
@@ -337,6 +435,65 @@ impl PartitionStatus {
 
 fn known(offset: &AtomicI64) -> Option<i64> {
     Some(offset.load(Relaxed)).filter(|offset| *offset != UNKNOWN)
+}
+
+// === impl Delay ===
+
+impl Delay {
+    fn record(&self, delay_ms: i64) {
+        self.last.store(delay_ms, Relaxed);
+        self.sum.fetch_add(delay_ms, Relaxed);
+        if self.count.fetch_add(1, Relaxed) == 0 {
+            self.min.store(delay_ms, Relaxed);
+            self.max.store(delay_ms, Relaxed);
+        } else {
+            self.min.fetch_min(delay_ms, Relaxed);
+            self.max.fetch_max(delay_ms, Relaxed);
+        }
+    }
+
+    fn read(&self) -> DelayWindow {
+        DelayWindow {
+            last: self.last.load(Relaxed),
+            count: self.count.load(Relaxed),
+            sum: self.sum.load(Relaxed),
+            min: self.min.load(Relaxed),
+            max: self.max.load(Relaxed),
+        }
+    }
+
+    fn take(&self) -> DelayWindow {
+        let taken = self.read();
+        self.count.store(0, Relaxed);
+        self.sum.store(0, Relaxed);
+        taken
+    }
+}
+
+impl DelayWindow {
+    /// Both windows as one; `self` is the newer one.
+    #[must_use]
+    pub fn with(self, older: Self) -> Self {
+        if self.count == 0 || older.count == 0 {
+            let seen = if self.count == 0 { older } else { self };
+            return Self {
+                last: self.last,
+                ..seen
+            };
+        }
+        Self {
+            last: self.last,
+            count: self.count + older.count,
+            sum: self.sum.saturating_add(older.sum),
+            min: self.min.min(older.min),
+            max: self.max.max(older.max),
+        }
+    }
+
+    /// The mean; none without a batch.
+    pub fn mean(&self) -> Option<i64> {
+        self.sum.checked_div(i64::try_from(self.count).ok()?)
+    }
 }
 
 // === impl Reasons ===

@@ -191,6 +191,8 @@ pub struct Replicator {
     flow: Arc<Flow>,
     at: Assignment,
     status: Arc<PartitionStatus>,
+    /// Which of the partition's replicators this is.
+    run: u64,
     start: StartContext,
     credit: Arc<Credit>,
     /// What the target accepts, as it told, and as its refusals taught.
@@ -235,6 +237,8 @@ pub struct Replicator {
     target_backoff: Backoff,
     source_trouble: Option<String>,
     target_trouble: Option<String>,
+    /// An operator has paused the flow, and that is shown.
+    shown_paused: bool,
 }
 
 impl Replicator {
@@ -266,7 +270,7 @@ impl Replicator {
         status: Arc<PartitionStatus>,
         start: StartContext,
     ) -> Self {
-        let credit = flow.budget.open();
+        let (credit, run) = (flow.budget.open(), status.begin_run());
         // Of what the map speaks. The topic may be another one by now: the first look for its leader tells.
         let topic_id = at.map.topic_id();
         let compared = at.map.anchor().is_none();
@@ -275,6 +279,7 @@ impl Replicator {
             flow,
             at,
             status,
+            run,
             start,
             credit,
             told_rules: TargetRules::default(),
@@ -307,6 +312,7 @@ impl Replicator {
             target_backoff: Backoff::new(RETRY_BASE, RETRY_MAX),
             source_trouble: None,
             target_trouble: None,
+            shown_paused: false,
         }
     }
 
@@ -362,6 +368,9 @@ impl Replicator {
                     .set_state(PartitionState::Waiting, reason.clone());
             }
             None if !self.prepared => self.status.set_state(PartitionState::Starting, "starting"),
+            None if self.shown_paused => self
+                .status
+                .set_state(PartitionState::Stopped, "paused by an operator"),
             None => self
                 .status
                 .set_state(PartitionState::Running, "replicating"),
@@ -402,6 +411,10 @@ impl Replicator {
     /// Once a second: signs of life, links that died without a word, answers that never came.
     fn look(&mut self, ctx: &mut Context<Self>) {
         self.start.progress.tick();
+        let paused = !self.flow.control.source.may_run();
+        if std::mem::replace(&mut self.shown_paused, paused) != paused {
+            self.show();
+        }
         if let Following::On { follow_id, link } = &self.following
             && !link.connected()
         {
@@ -455,7 +468,8 @@ impl Actor for Replicator {
     fn stopped(&mut self, ctx: &mut Self::Context) {
         self.drop_backlog();
         self.unfollow(ctx);
-        if self.start.kill_switch.fired() && self.start.progress.verdict().is_none() {
+        let ended = self.start.kill_switch.fired() && self.start.progress.verdict().is_none();
+        if ended && self.status.is_run(self.run) {
             self.status.set_state(PartitionState::Stopped, "stopped");
         }
     }

@@ -160,6 +160,9 @@ impl SourceLink {
         if self.in_flight || self.throttled || self.follows.is_empty() {
             return;
         }
+        if !self.flow.control.source.may_run() {
+            return self.fetch_later(ctx);
+        }
         if self.connection.is_none() {
             return self.connect(ctx);
         }

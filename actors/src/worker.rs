@@ -21,6 +21,7 @@ use tracing::{debug, info, warn};
 
 use crate::arbiters::DataArbiters;
 use crate::checkpoints::{self, CheckpointsActor, Groups};
+use crate::control::Control;
 use crate::flow::{CLAIMS_MAX, Flow};
 use crate::heartbeat::HeartbeatActor;
 use crate::herder::Herder;
@@ -91,6 +92,7 @@ impl Worker {
                 rules: DashMap::new(),
                 waiting: AtomicUsize::new(0),
                 drain: kill_switch.child(),
+                control: Control::default(),
                 positions: Positions::default(),
                 maps: OffsetMaps::default(),
                 syncs: OffsetSyncs::new(config.offsets.offset_lag_max),
@@ -169,6 +171,12 @@ impl Worker {
     /// The flows of this process.
     pub fn flows(&self) -> &[Arc<Flow>] {
         &self.flows
+    }
+
+    /// The flow with this label and its supervisor, for restarts.
+    pub fn supervisor(&self, flow: &str) -> Option<&Addr<Supervisor>> {
+        let at = self.flows.iter().position(|one| *one.label == *flow)?;
+        self.supervisors.get(at)
     }
 
     /// Takes in nothing more, waits for what is on its way, stores positions and ends, within `limit`.

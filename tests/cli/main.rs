@@ -6,10 +6,12 @@ mod command_line;
 #[cfg(feature = "demo")]
 mod demo;
 mod documents;
+mod http;
 #[cfg(not(feature = "demo"))]
 mod lean;
 #[cfg(feature = "demo")]
 mod live;
 mod program;
+mod rest;
 mod running;
 mod tools;

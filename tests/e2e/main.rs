@@ -15,6 +15,8 @@ mod faults;
 mod flows;
 mod groups;
 mod heartbeats;
+#[path = "../cli/http.rs"]
+mod http;
 mod internal_topics;
 mod java_clients;
 mod limits;
@@ -23,6 +25,7 @@ mod merging;
 mod naming;
 mod outages;
 mod overtaken;
+mod rest;
 mod shutdown;
 mod sources;
 mod tools;

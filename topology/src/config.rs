@@ -12,8 +12,7 @@ pub(crate) mod value;
 
 pub use client::{ClientKind, ClientOwner, Side, client_properties};
 pub use derive::{Connector, MirrorProperties};
-pub(crate) use error::is_secret;
-pub use error::{ConfigError, ConfigErrors, KeyAt};
+pub use error::{ConfigError, ConfigErrors, KeyAt, is_secret};
 pub use flow::{
     AutoOffsetReset, ClusterConfig, ConnectorNames, FlowConfig, GroupFilter, IsolationLevel,
     OffsetConfig, OffsetSyncsLocation, Pace, REQUEST_TIMEOUT_MIN,

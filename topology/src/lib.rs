@@ -44,6 +44,7 @@ pub use config::{
     ConfigProvider, ConfigProviders, Connector, ConnectorNames, DURATION_MAX, FlowConfig,
     GroupFilter, HostPort, IsolationLevel, KeyAt, KeyReport, MirrorConfig, MirrorProperties,
     OffsetConfig, OffsetSyncsLocation, Pace, REQUEST_TIMEOUT_MIN, Side, client_properties,
+    is_secret,
 };
 pub use cycle::LoopProof;
 pub use filter::{

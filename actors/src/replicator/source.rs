@@ -15,6 +15,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::{Backlog, Chunk, FollowEnd, FollowEnded, Following, Replicator};
+use crate::clock::now_ms;
 use crate::links;
 use crate::registry::PartitionState;
 use crate::source_link::{Follow, PARTITION_FETCH_BYTES_MAX, Unfollow};
@@ -296,8 +297,10 @@ impl Replicator {
         self.set_source_trouble(None);
         let read_committed = self.flow.config.isolation_level == IsolationLevel::ReadCommitted;
         let mut aborted = AbortedTransactions::new(chunk.aborted);
+        let mut newest = -1;
         for batch in chunk.batches {
             let header = &batch.header;
+            newest = header.max_timestamp_ms();
             let verdict = if read_committed {
                 match aborted.is_aborted(&batch) {
                     Ok(true) => Verdict::Drop(DropReason::Aborted),
@@ -321,6 +324,9 @@ impl Replicator {
             self.queue(batch, verdict);
             self.position = self.position.max(next);
             self.last_fetched_epoch = epoch;
+        }
+        if newest >= 0 {
+            (self.status).fetched_after(now_ms().saturating_sub(newest));
         }
         self.status.fetched(self.position, chunk.high_watermark);
         self.log_start = chunk.log_start;

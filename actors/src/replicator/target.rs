@@ -169,6 +169,10 @@ impl Replicator {
             note(&self.at.map, acked);
             self.status
                 .acknowledged(outgoing.upstream_last, records, bytes, now);
+            let newest = outgoing.batch.header.max_timestamp_ms();
+            if newest >= 0 {
+                self.status.acknowledged_after(now.saturating_sub(newest));
+            }
             self.credit.give_back(outgoing.credit_bytes);
         }
     }

@@ -190,7 +190,7 @@ fn shown(properties: &Properties, key: &str) -> String {
 
 /// Whether a value of this key must never be shown: Kafka's PASSWORD keys, and whatever else is
 /// named like one.
-pub(crate) fn is_secret(key: &str) -> bool {
+pub fn is_secret(key: &str) -> bool {
     const SECRET: &[&str] = &[
         "password",
         "passphrase",

@@ -289,7 +289,7 @@ pub(crate) const DEDICATED_KEYS: &[(&str, Use)] = &[
     ("dedicated.mode.enable.internal.rest", Ignored),
     ("config.providers", Ignored),
     ("config.providers.", Ignored),
-    ("listeners", Ignored),
+    ("listeners", Acts),
     ("listeners.https.", Ignored),
     ("rest.", Ignored),
     ("access.control.", Ignored),

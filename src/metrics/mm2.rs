@@ -1,0 +1,260 @@
+//! MirrorMaker 2's names, with the label values that its users' dashboards match, quotes and all (docs/spec/metrics.md 3).
+//!
+//! Connectors are named as Strimzi names them, `S->T.MirrorSourceConnector`. What is not measured is left out.
+
+use actors::{BUDGET_BYTES, DelayWindow};
+use topology::Connector;
+
+use super::table as t;
+use super::text::{Text, jmx, labels};
+use super::{Scrape, Seen};
+use crate::rest::ConnectorView;
+
+pub(super) fn write(text: &mut Text, scrape: &Scrape<'_>, seen: &[Seen], left_out: usize) {
+    connectors(text, scrape);
+    let flows: Vec<Flow<'_>> = (scrape.connectors.iter())
+        .filter(|one| one.kind == Connector::Source)
+        .map(|source| {
+            let label = &source.flow.label;
+            let partitions = seen
+                .iter()
+                .filter(|seen| seen.at.key.flow == *label)
+                .collect();
+            Flow::new(source, partitions)
+        })
+        .collect();
+    tasks(text, &flows);
+    if left_out == 0 {
+        partitions(text, &flows);
+    }
+}
+
+/// A flow with its partitions in order.
+struct Flow<'a> {
+    source: &'a ConnectorView,
+    partitions: Vec<&'a Seen>,
+    tasks: usize,
+}
+
+impl<'a> Flow<'a> {
+    fn new(source: &'a ConnectorView, partitions: Vec<&'a Seen>) -> Self {
+        let tasks = source.task_count(partitions.len());
+        Self {
+            source,
+            partitions,
+            tasks,
+        }
+    }
+
+    /// MM2's `client.id` of the consumer of a task.
+    fn consumer(&self, task: usize) -> String {
+        let (flow, name) = (&self.source.flow.label, &self.source.name);
+        jmx(&format!("{flow}|{name}-{task}|replication-consumer"))
+    }
+
+    fn producer(&self, task: usize) -> String {
+        jmx(&format!("connector-producer-{}-{task}", self.source.name))
+    }
+
+    fn of_task(&self, task: usize) -> impl Iterator<Item = &&'a Seen> {
+        self.partitions.iter().skip(task).step_by(self.tasks.max(1))
+    }
+}
+
+fn connectors(text: &mut Text, scrape: &Scrape<'_>) {
+    let all: Vec<_> = (scrape.connectors.iter())
+        .map(|one| (one, jmx(&one.name), one.status()))
+        .collect();
+    text.single(&t::CONNECTORS, all.len());
+    text.single(
+        &t::TASKS,
+        all.iter()
+            .map(|(.., status)| status.tasks.len())
+            .sum::<usize>(),
+    );
+    text.single(&t::REBALANCING, 0);
+    text.family(&t::STATUS);
+    for (_, name, status) in &all {
+        for task in &status.tasks {
+            let (state, id) = (task.at.state.to_lowercase(), task.id.to_string());
+            let labels = labels(&[("connector", name), ("status", &state), ("task", &id)]);
+            text.series(&t::STATUS, &labels, 1);
+        }
+    }
+    for (metric, state) in [
+        (&t::TASKS_TOTAL, None),
+        (&t::TASKS_RUNNING, Some("RUNNING")),
+        (&t::TASKS_PAUSED, Some("PAUSED")),
+        (&t::TASKS_FAILED, Some("FAILED")),
+    ] {
+        text.family(metric);
+        for (_, name, status) in &all {
+            let count = (status.tasks.iter())
+                .filter(|task| state.is_none_or(|state| task.at.state == state))
+                .count();
+            text.series(metric, &labels(&[("connector", name)]), count);
+        }
+    }
+    for (metric, connectors) in [(&t::ASSIGNED_CONNECTORS, true), (&t::ASSIGNED_TASKS, false)] {
+        text.family(metric);
+        for flow in scrape.flows {
+            let count: usize = (all.iter())
+                .filter(|(one, ..)| one.flow.label == flow.label)
+                .map(|(.., status)| if connectors { 1 } else { status.tasks.len() })
+                .sum();
+            text.series(metric, &labels(&[("clientid", &jmx(&flow.label))]), count);
+        }
+    }
+}
+
+fn tasks(text: &mut Text, flows: &[Flow<'_>]) {
+    let bytes =
+        |flow: &Flow<'_>, task| -> u64 { flow.of_task(task).map(|seen| seen.at.bytes).sum() };
+    let each = || {
+        flows
+            .iter()
+            .flat_map(|flow| (0..flow.tasks).map(move |task| (flow, task)))
+    };
+    text.family(&t::INCOMING);
+    for (flow, task) in each() {
+        text.series(
+            &t::INCOMING,
+            &labels(&[("clientid", &flow.consumer(task))]),
+            bytes(flow, task),
+        );
+    }
+    text.family(&t::OUTGOING);
+    for (flow, task) in each() {
+        text.series(
+            &t::OUTGOING,
+            &labels(&[("clientid", &flow.producer(task))]),
+            bytes(flow, task),
+        );
+    }
+    text.family(&t::BUFFER);
+    for (flow, task) in each() {
+        let left = BUDGET_BYTES.saturating_sub(flow.source.flow.budget.used());
+        text.series(
+            &t::BUFFER,
+            &labels(&[("clientid", &flow.producer(task))]),
+            left,
+        );
+    }
+    text.family(&t::ACTIVE);
+    for (flow, task) in each() {
+        let active: i64 = (flow.of_task(task))
+            .filter_map(|seen| Some((seen.at.position? - seen.at.acked? - 1).max(0)))
+            .sum();
+        let (name, id) = (jmx(&flow.source.name), task.to_string());
+        text.series(
+            &t::ACTIVE,
+            &labels(&[("connector", &name), ("task", &id)]),
+            active,
+        );
+    }
+}
+
+fn partitions(text: &mut Text, flows: &[Flow<'_>]) {
+    let mut all: Vec<(String, &Seen)> = Vec::new();
+    for flow in flows {
+        let config = &flow.source.flow.config;
+        // The partitions of a topic follow each other: its remote name is made once.
+        let mut topic = (None, String::new());
+        for seen in &flow.partitions {
+            let key = &seen.at.key;
+            if topic.0 != Some(&key.topic) {
+                topic = (Some(&key.topic), jmx(&config.remote_topic(&key.topic)));
+            }
+            let number = key.partition.to_string();
+            all.push((
+                labels(&[
+                    ("partition", &number),
+                    ("source", &jmx(config.id.source.as_str())),
+                    ("target", &jmx(config.id.target.as_str())),
+                    ("topic", &topic.1),
+                ]),
+                seen,
+            ));
+        }
+    }
+    let figures: [(&t::Metric, Reading); 4] = [
+        (&t::RECORD_COUNT, |seen| Some(seen.at.records as f64)),
+        (&t::RECORD_RATE, |seen| Some(seen.window.records_per_second)),
+        (&t::BYTE_COUNT, |seen| Some(seen.at.bytes as f64)),
+        (&t::BYTE_RATE, |seen| Some(seen.window.bytes_per_second)),
+    ];
+    let age = |figure: Figure| move |seen: &Seen| figure.of(seen.window.age);
+    let latency = |figure: Figure| move |seen: &Seen| figure.of(seen.window.latency);
+    for (metric, figure) in figures {
+        family(text, metric, &all, figure);
+    }
+    family(text, &t::AGE, &all, age(Figure::Last));
+    family(text, &t::AGE_AVG, &all, age(Figure::Mean));
+    family(text, &t::AGE_MIN, &all, age(Figure::Min));
+    family(text, &t::AGE_MAX, &all, age(Figure::Max));
+    family(text, &t::LATENCY, &all, latency(Figure::Last));
+    family(text, &t::LATENCY_AVG, &all, latency(Figure::Mean));
+    family(text, &t::LATENCY_MIN, &all, latency(Figure::Min));
+    family(text, &t::LATENCY_MAX, &all, latency(Figure::Max));
+    lag(text, flows);
+}
+
+/// What a family shows of a partition; none: no series.
+type Reading = fn(&Seen) -> Option<f64>;
+
+/// One figure of a delay.
+#[derive(Clone, Copy)]
+enum Figure {
+    Last,
+    Mean,
+    Min,
+    Max,
+}
+
+impl Figure {
+    /// None in an empty window, where MM2 says NaN.
+    fn of(self, window: DelayWindow) -> Option<f64> {
+        let mean = window.mean()?;
+        let figure = match self {
+            Self::Last => window.last,
+            Self::Mean => mean,
+            Self::Min => window.min,
+            Self::Max => window.max,
+        };
+        Some(figure as f64)
+    }
+}
+
+fn family(
+    text: &mut Text,
+    metric: &t::Metric,
+    all: &[(String, &Seen)],
+    figure: impl Fn(&Seen) -> Option<f64>,
+) {
+    text.family(metric);
+    for (labels, seen) in all {
+        if let Some(value) = figure(seen) {
+            text.series(metric, labels, value);
+        }
+    }
+}
+
+fn lag(text: &mut Text, flows: &[Flow<'_>]) {
+    text.family(&t::RECORDS_LAG);
+    for flow in flows {
+        for task in 0..flow.tasks {
+            let client = flow.consumer(task);
+            for seen in flow.of_task(task) {
+                if let Some(lag) = seen.at.lag_records {
+                    let number = seen.at.key.partition.to_string();
+                    let pairs = [
+                        ("clientid", &*client),
+                        ("partition", &*number),
+                        ("topic", &*jmx(&seen.at.key.topic)),
+                    ];
+                    text.series(&t::RECORDS_LAG, &labels(&pairs), lag);
+                }
+            }
+        }
+    }
+}

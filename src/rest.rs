@@ -1,0 +1,223 @@
+//! What others can ask and order while flows run: Connect's REST API, our own below `/v1`, and `/metrics`.
+//!
+//! The server has a thread of its own. It reads what actors publish, so that no request can hold up copying; what
+//! changes something sets a wish or asks a supervisor.
+
+mod connect;
+mod connectors;
+mod errors;
+mod native;
+mod offsets;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use actix::spawn;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::middleware::{Next, NormalizePath, from_fn};
+use actix_web::{App, Error, HttpServer, web};
+use actors::{Flow, Registry, Worker};
+use tokio::time::{interval, timeout};
+use topology::MirrorConfig;
+use tracing::{error, info, warn};
+
+use crate::cli::Listen;
+use crate::metrics::{self, Windows};
+pub(crate) use connectors::ConnectorView;
+use errors::{ApiError, plain};
+
+/// Connect's port, on loopback: there is no authentication yet.
+const ADDRESS_DEFAULT: &str = "127.0.0.1:8083";
+/// Largest body; positions of 5,000 partitions take half of it.
+const BODY_BYTES_MAX: usize = 1 << 20;
+/// Connections at once; more wait in the system's queue.
+const CONNECTIONS_MAX: usize = 256;
+/// Bound on a request's head.
+const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+/// Bound on one answer, as Connect's.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(90);
+/// Bound on ending open requests when the process ends.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+/// How often the control thread shows that it is alive.
+const BEAT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What requests see.
+pub(crate) struct Api {
+    pub(crate) connectors: Vec<ConnectorView>,
+    pub(crate) flows: Vec<Arc<Flow>>,
+    pub(crate) registry: Registry,
+    pub(crate) windows: Windows,
+    pub(crate) started: Instant,
+    stopping: AtomicBool,
+    /// Epoch milliseconds.
+    last_beat: AtomicI64,
+}
+
+/// The running server.
+pub(crate) struct Rest {
+    api: web::Data<Api>,
+    server: ServerHandle,
+}
+
+/// Where to listen: `--rest`, else `listeners` of the file, else the default. None: nowhere.
+pub(crate) fn address(wanted: Option<&Listen>, config: &MirrorConfig) -> Option<String> {
+    match wanted {
+        Some(Listen::Off) => return None,
+        Some(Listen::On(address)) => return Some(address.clone()),
+        None => {}
+    }
+    let Some(listeners) = config.properties().raw().get("listeners") else {
+        return Some(ADDRESS_DEFAULT.to_owned());
+    };
+    let first = listeners.split(',').next().unwrap_or_default().trim();
+    match first.to_ascii_lowercase().strip_prefix("http://") {
+        // As in Connect, no host is every address of the machine.
+        Some(port) if port.starts_with(':') => Some(format!("0.0.0.0{port}")),
+        Some(address) => Some(address.trim_end_matches('/').to_owned()),
+        None => {
+            warn!(
+                listeners = first,
+                "REST is off: only http:// listeners are supported so far; write http://HOST:PORT"
+            );
+            None
+        }
+    }
+}
+
+impl Api {
+    /// Of a worker that was just started; `worker_id` is the server's address.
+    pub(crate) fn new(worker: &Worker, config: &MirrorConfig, worker_id: &Arc<str>) -> Self {
+        let connectors = worker.flows().iter().filter_map(|flow| {
+            let supervisor = worker.supervisor(&flow.label)?;
+            let properties = config.properties();
+            Some(ConnectorView::of_flow(
+                flow, supervisor, properties, worker_id,
+            ))
+        });
+        Self {
+            connectors: connectors.flatten().collect(),
+            flows: worker.flows().to_vec(),
+            registry: worker.registry().clone(),
+            windows: Windows::new(Instant::now()),
+            started: Instant::now(),
+            stopping: AtomicBool::new(false),
+            last_beat: AtomicI64::new(now_ms()),
+        }
+    }
+
+    /// The text of `/metrics`.
+    pub(crate) fn metrics(&self) -> String {
+        metrics::render(&metrics::Scrape {
+            flows: &self.flows,
+            connectors: &self.connectors,
+            registry: &self.registry,
+            windows: &self.windows,
+            started: self.started,
+        })
+    }
+}
+
+impl Rest {
+    /// Serves the flows of `worker`. None, with a warning, if the address cannot be had: flows go on without.
+    pub(crate) fn start(address: &str, worker: &Worker, config: &MirrorConfig) -> Option<Self> {
+        let refused = |error: std::io::Error| {
+            warn!(
+                address, %error,
+                "REST and metrics are off, the flows run: give another address with --rest HOST:PORT, or --rest off"
+            );
+        };
+        let listener = TcpListener::bind(address).map_err(refused).ok()?;
+        let local = listener.local_addr().map_err(refused).ok()?;
+        let worker_id: Arc<str> = local.to_string().into();
+        let api = web::Data::new(Api::new(worker, config, &worker_id));
+        let shared = api.clone();
+        // A place for TLS and passwords: here the listener, in `order` the middleware.
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(shared.clone())
+                .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+                .wrap(from_fn(order))
+                .wrap(NormalizePath::trim())
+                .configure(native::routes)
+                .configure(connect::routes)
+                .default_service(web::to(|| async { not_found() }))
+        })
+        .workers(1)
+        .max_connections(CONNECTIONS_MAX)
+        .client_request_timeout(HEAD_PATIENCE)
+        .shutdown_timeout(STOP_PATIENCE.as_secs())
+        .disable_signals()
+        .listen(listener)
+        .map_err(refused)
+        .ok()?
+        .run();
+        let handle = server.handle();
+        spawn(async move {
+            if let Err(error) = server.await {
+                error!(%error, "the REST server has ended");
+            }
+        });
+        spawn(beat(api.clone()));
+        info!(url = format!("http://{local}"), "REST and metrics");
+        Some(Self {
+            api,
+            server: handle,
+        })
+    }
+
+    /// From now on the process is not ready.
+    pub(crate) fn stopping(&self) {
+        self.api.stopping.store(true, Ordering::Release);
+    }
+
+    /// Ends open requests.
+    pub(crate) async fn stop(self) {
+        // What is late ends with the process.
+        _ = timeout(STOP_PATIENCE, self.server.stop(true)).await;
+    }
+}
+
+fn not_found() -> Result<String, ApiError> {
+    Err(plain(StatusCode::NOT_FOUND))
+}
+
+/// Shows from the control thread that it runs, and lets the windows of the metrics pass.
+async fn beat(api: web::Data<Api>) {
+    let mut ticks = interval(BEAT_INTERVAL);
+    loop {
+        ticks.tick().await;
+        api.last_beat.store(now_ms(), Ordering::Release);
+        api.windows.pass(&api.registry, Instant::now());
+    }
+}
+
+/// Bounds each answer, and keeps web pages of other origins from ordering anything.
+async fn order(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    if !reads && request.headers().contains_key(header::ORIGIN) {
+        let message = "requests of web pages may only read";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, message).into());
+    }
+    match timeout(ANSWER_PATIENCE, next.call(request)).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let message = "Request timed out: a cluster does not answer";
+            Err(ApiError::internal(message).into())
+        }
+    }
+}
+
+/// Milliseconds since the epoch.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

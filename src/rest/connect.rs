@@ -1,0 +1,402 @@
+//! Connect's routes (docs/spec/mm2.md 9.2), to the byte where clients look.
+
+use std::collections::BTreeMap;
+
+use actix_web::guard::{self, Guard};
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, Route, web};
+use actors::TargetState;
+use serde::Serialize;
+
+use super::connectors::{CONNECT_VERSION, ConnectorView, InfoView, KINDS, StatusView};
+use super::errors::{Answer, ApiError, plain};
+use super::{Api, offsets};
+
+const CONFIG_IS_A_FILE: &str = "connectors are made from the file of `crosscurrent run`: change the file and restart the process";
+const LOGS_ARE_SET_AT_START: &str = "log levels are those of RUST_LOG at the start of the process";
+
+/// All routes of Connect.
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    let all: [(&str, Vec<Route>); 21] = [
+        ("/", vec![read().to(root)]),
+        ("/health", vec![read().to(health)]),
+        ("/connectors", vec![read().to(list), web::post().to(create)]),
+        (
+            "/connectors/{c}",
+            vec![read().to(info), web::delete().to(change)],
+        ),
+        (
+            "/connectors/{c}/config",
+            vec![
+                read().to(config_of),
+                web::put().to(put_config),
+                web::patch().to(change),
+            ],
+        ),
+        ("/connectors/{c}/status", vec![read().to(status)]),
+        ("/connectors/{c}/tasks", vec![read().to(tasks)]),
+        (
+            "/connectors/{c}/tasks/{n:[0-9]+}/status",
+            vec![read().to(task_status)],
+        ),
+        (
+            "/connectors/{c}/tasks/{n:[0-9]+}/restart",
+            vec![web::post().to(restart_task)],
+        ),
+        ("/connectors/{c}/restart", vec![web::post().to(restart)]),
+        ("/connectors/{c}/pause", vec![web::put().to(pause)]),
+        ("/connectors/{c}/resume", vec![web::put().to(resume)]),
+        ("/connectors/{c}/stop", vec![web::put().to(stop)]),
+        ("/connectors/{c}/topics", vec![read().to(topics)]),
+        (
+            "/connectors/{c}/topics/reset",
+            vec![web::put().to(reset_topics)],
+        ),
+        (
+            "/connectors/{c}/offsets",
+            vec![
+                read().to(offsets::list),
+                web::patch().to(offsets::alter),
+                web::delete().to(offsets::reset),
+            ],
+        ),
+        ("/connector-plugins", vec![read().to(plugins)]),
+        ("/connector-plugins/{p}/config", vec![read().to(plugin)]),
+        (
+            "/connector-plugins/{p}/config/validate",
+            vec![web::put().to(plugin)],
+        ),
+        ("/admin/loggers", vec![read().to(loggers)]),
+        (
+            "/admin/loggers/{l}",
+            vec![read().to(logger), web::put().to(set_logger)],
+        ),
+    ];
+    for (path, routes) in all {
+        config.service(resource(path, routes));
+    }
+}
+
+/// A resource that answers other methods with 405.
+pub(super) fn resource(path: &str, routes: Vec<Route>) -> actix_web::Resource {
+    let other = web::to(|| async { Err::<String, _>(plain(StatusCode::METHOD_NOT_ALLOWED)) });
+    (routes.into_iter())
+        .fold(web::resource(path.to_owned()), actix_web::Resource::route)
+        .default_service(other)
+}
+
+/// GET, and HEAD, whose answer the server leaves without its body.
+pub(super) fn read() -> Route {
+    Route::new().guard(guard::fn_guard(|at| {
+        guard::Get().check(at) || guard::Head().check(at)
+    }))
+}
+
+/// The body, or why there is none.
+pub(super) fn body(bytes: Result<web::Bytes, actix_web::Error>) -> Result<web::Bytes, ApiError> {
+    bytes.map_err(|error| ApiError::new(error.as_response_error().status_code(), error.to_string()))
+}
+
+fn get<'a>(api: &'a Api, name: &str) -> Option<&'a ConnectorView> {
+    let named = api.connectors.iter().find(|one| one.name == name);
+    let mut flows = api
+        .flows
+        .iter()
+        .filter(|flow| flow.config.replication_enabled);
+    match (named, flows.next(), flows.next()) {
+        // With one flow that copies, MM2's own names are clear enough.
+        (None, Some(only), None) => (api.connectors.iter())
+            .find(|one| one.flow.label == only.label && one.stored_name() == name),
+        _ => named,
+    }
+}
+
+/// The connector of that name.
+pub(super) fn find<'a>(api: &'a Api, name: &str) -> Result<&'a ConnectorView, ApiError> {
+    get(api, name).ok_or_else(|| ApiError::not_found(format!("Connector {name} not found")))
+}
+
+#[derive(Serialize)]
+struct Root {
+    version: &'static str,
+    commit: &'static str,
+    /// Not asked for: there are several clusters.
+    kafka_cluster_id: Option<String>,
+}
+
+async fn root() -> HttpResponse {
+    HttpResponse::Ok().json(Root {
+        version: CONNECT_VERSION,
+        commit: concat!("crosscurrent-", env!("CARGO_PKG_VERSION")),
+        kafka_cluster_id: None,
+    })
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    message: &'static str,
+}
+
+async fn health(api: web::Data<Api>) -> HttpResponse {
+    if api.is_alive() {
+        let message = "Worker has completed startup and is ready to handle requests.";
+        return HttpResponse::Ok().json(Health {
+            status: "healthy",
+            message,
+        });
+    }
+    let message =
+        "Worker was unable to handle this request and may be unable to handle other requests.";
+    HttpResponse::InternalServerError().json(Health {
+        status: "unhealthy",
+        message,
+    })
+}
+
+#[derive(Serialize)]
+struct Expanded {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<StatusView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    info: Option<InfoView>,
+}
+
+/// The values of a query's key, decoded.
+fn query(request: &HttpRequest, key: &str) -> Vec<String> {
+    let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
+    let pairs = pairs.map(web::Query::into_inner).unwrap_or_default();
+    (pairs.into_iter())
+        .filter(|(name, _)| name == key)
+        .map(|(_, value)| value)
+        .collect()
+}
+
+async fn list(api: web::Data<Api>, request: HttpRequest) -> HttpResponse {
+    let expand = query(&request, "expand");
+    if expand.is_empty() {
+        let names: Vec<_> = api.connectors.iter().map(|one| &one.name).collect();
+        return HttpResponse::Ok().json(names);
+    }
+    let wants = |what: &str| expand.iter().any(|value| value == what);
+    let (status, info) = (wants("status"), wants("info"));
+    let expanded: BTreeMap<_, _> = (api.connectors.iter())
+        .map(|one| {
+            let status = status.then(|| one.status());
+            let info = info.then(|| one.info());
+            (&one.name, Expanded { status, info })
+        })
+        .collect();
+    HttpResponse::Ok().json(expanded)
+}
+
+async fn create(request: HttpRequest, bytes: Result<web::Bytes, actix_web::Error>) -> Answer {
+    body(bytes)?;
+    let json = request.headers().get("content-type").is_none_or(|kind| {
+        kind.to_str()
+            .is_ok_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"))
+    });
+    if json {
+        Err(ApiError::conflict(CONFIG_IS_A_FILE))
+    } else {
+        Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE))
+    }
+}
+
+async fn info(api: web::Data<Api>, name: web::Path<String>) -> Answer {
+    Ok(HttpResponse::Ok().json(find(&api, &name)?.info()))
+}
+
+async fn config_of(api: web::Data<Api>, name: web::Path<String>) -> Answer {
+    Ok(HttpResponse::Ok().json(&find(&api, &name)?.config))
+}
+
+async fn put_config(bytes: Result<web::Bytes, actix_web::Error>) -> Answer {
+    body(bytes)?;
+    Err(ApiError::conflict(CONFIG_IS_A_FILE))
+}
+
+async fn change(api: web::Data<Api>, name: web::Path<String>) -> Answer {
+    find(&api, &name)?;
+    Err(ApiError::conflict(CONFIG_IS_A_FILE))
+}
+
+async fn status(api: web::Data<Api>, name: web::Path<String>) -> Answer {
+    let unknown = || ApiError::not_found(format!("No status found for connector {name}"));
+    Ok(HttpResponse::Ok().json(get(&api, &name).ok_or_else(unknown)?.status()))
+}
+
+async fn tasks(api: web::Data<Api>, name: web::Path<String>) -> Answer {
+    Ok(HttpResponse::Ok().json(find(&api, &name)?.tasks()))
+}
+
+async fn task_status(api: web::Data<Api>, at: web::Path<(String, String)>) -> Answer {
+    let (name, number) = at.into_inner();
+    let tasks = get(&api, &name)
+        .map(|one| one.status().tasks)
+        .unwrap_or_default();
+    let task = (tasks.into_iter()).find(|task| task.id.to_string() == number);
+    let unknown = || ApiError::not_found(format!("No status found for task {name}-{number}"));
+    Ok(HttpResponse::Ok().json(task.ok_or_else(unknown)?))
+}
+
+fn find_for_restart<'a>(api: &'a Api, name: &str) -> Result<&'a ConnectorView, ApiError> {
+    get(api, name).ok_or_else(|| ApiError::not_found(format!("Unknown connector: {name}")))
+}
+
+async fn restart_task(api: web::Data<Api>, at: web::Path<(String, String)>) -> Answer {
+    let (name, number) = at.into_inner();
+    let connector = find_for_restart(&api, &name)?;
+    let tasks = connector.status().tasks;
+    let Some(task) = tasks.iter().find(|task| task.id.to_string() == number) else {
+        return Err(ApiError::not_found(format!(
+            "Unknown task: {name}-{number}"
+        )));
+    };
+    connector.restart_task(task.id).await;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn restart(api: web::Data<Api>, name: web::Path<String>, request: HttpRequest) -> Answer {
+    let connector = find_for_restart(&api, &name)?;
+    // Whatever is not "true" is false, as in Java.
+    let flag = |key| {
+        query(&request, key)
+            .iter()
+            .any(|value| value.eq_ignore_ascii_case("true"))
+    };
+    let (include_tasks, only_failed) = (flag("includeTasks"), flag("onlyFailed"));
+    let mut status = connector.status();
+    let due = |state: &str| state != "STOPPED" && (!only_failed || state == "FAILED");
+    if due(status.connector.state) {
+        connector.restart().await;
+        status.connector.state = "RESTARTING";
+    }
+    if include_tasks {
+        for task in status.tasks.iter_mut().filter(|task| due(task.at.state)) {
+            connector.restart_task(task.id).await;
+            task.at.state = "RESTARTING";
+        }
+    }
+    if include_tasks || only_failed {
+        Ok(HttpResponse::Accepted().json(status))
+    } else {
+        Ok(HttpResponse::NoContent().finish())
+    }
+}
+
+fn want(api: &Api, name: &str, state: TargetState) -> Result<(), ApiError> {
+    let unknown = || ApiError::not_found(format!("Unknown connector {name}"));
+    get(api, name).ok_or_else(unknown)?.control().want(state);
+    Ok(())
+}
+
+async fn pause(api: web::Data<Api>, name: web::Path<String>) -> Answer {
+    want(&api, &name, TargetState::Paused)?;
+    Ok(HttpResponse::Accepted().finish())
+}
+
+async fn resume(api: web::Data<Api>, name: web::Path<String>) -> Answer {
+    want(&api, &name, TargetState::Running)?;
+    Ok(HttpResponse::Accepted().finish())
+}
+
+async fn stop(api: web::Data<Api>, name: web::Path<String>) -> Answer {
+    want(&api, &name, TargetState::Stopped)?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+#[derive(Serialize)]
+struct Topics {
+    topics: Vec<String>,
+}
+
+async fn topics(api: web::Data<Api>, name: web::Path<String>) -> HttpResponse {
+    let topics = get(&api, &name)
+        .map(ConnectorView::topics)
+        .unwrap_or_default();
+    HttpResponse::Ok().json(BTreeMap::from([(name.as_str(), Topics { topics })]))
+}
+
+/// What is listed is what is copied now, so there is nothing to forget.
+async fn reset_topics() -> Answer {
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        "Topic tracking reset is disabled.",
+    ))
+}
+
+#[derive(Serialize)]
+struct Plugin {
+    class: String,
+    r#type: &'static str,
+    version: &'static str,
+}
+
+async fn plugins() -> HttpResponse {
+    let mut plugins = KINDS.map(|kind| Plugin {
+        class: kind.class(),
+        r#type: "source",
+        version: CONNECT_VERSION,
+    });
+    plugins.sort_by(|a, b| a.class.cmp(&b.class));
+    HttpResponse::Ok().json(plugins)
+}
+
+/// Definitions of keys and validation are for who changes configurations.
+async fn plugin(name: web::Path<String>) -> Answer {
+    let known = KINDS.iter().any(|kind| {
+        let simple = kind.to_string();
+        *name == kind.class()
+            || *name == simple
+            || Some(name.as_str()) == simple.strip_suffix("Connector")
+    });
+    if known {
+        Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, CONFIG_IS_A_FILE))
+    } else {
+        Err(ApiError::not_found(format!("Unknown plugin {name}.")))
+    }
+}
+
+#[derive(Serialize)]
+struct Logger {
+    level: &'static str,
+    last_modified: Option<i64>,
+}
+
+/// The most detailed level that anything is logged at.
+fn root_logger() -> Logger {
+    use tracing::level_filters::LevelFilter;
+    let level = match LevelFilter::current() {
+        LevelFilter::OFF => "OFF",
+        LevelFilter::ERROR => "ERROR",
+        LevelFilter::WARN => "WARN",
+        LevelFilter::INFO => "INFO",
+        LevelFilter::DEBUG => "DEBUG",
+        _ => "TRACE",
+    };
+    Logger {
+        level,
+        last_modified: None,
+    }
+}
+
+async fn loggers() -> HttpResponse {
+    HttpResponse::Ok().json(BTreeMap::from([("root", root_logger())]))
+}
+
+fn find_logger(name: &str) -> Result<Logger, ApiError> {
+    if name == "root" {
+        return Ok(root_logger());
+    }
+    Err(ApiError::not_found(format!("Logger {name} not found.")))
+}
+
+async fn logger(name: web::Path<String>) -> Answer {
+    Ok(HttpResponse::Ok().json(find_logger(&name)?))
+}
+
+async fn set_logger(bytes: Result<web::Bytes, actix_web::Error>) -> Answer {
+    body(bytes)?;
+    Err(ApiError::conflict(LOGS_ARE_SET_AT_START))
+}

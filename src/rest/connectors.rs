@@ -1,0 +1,331 @@
+//! The flows of the file as Connect's connectors: three for each flow, `S->T.MirrorSourceConnector` and so on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix::Addr;
+use actors::{
+    ControlledConnector, Flow, PartitionKey, PartitionSnapshot, PartitionState, RestartNow,
+    Supervisor, TargetState,
+};
+use serde::Serialize;
+use topology::{Connector, MirrorProperties};
+
+/// The version of Connect whose API this is: clients decide by it what they may call.
+pub(crate) const CONNECT_VERSION: &str = "4.3.1";
+/// Stands for a value that is a secret.
+const HIDDEN: &str = "[hidden]";
+pub(crate) const KINDS: [Connector; 3] = [
+    Connector::Source,
+    Connector::Checkpoint,
+    Connector::Heartbeat,
+];
+
+/// One connector of one flow.
+pub(crate) struct ConnectorView {
+    /// `S->T.` and the name in the file, by default the class's.
+    pub(crate) name: String,
+    pub(crate) kind: Connector,
+    pub(crate) flow: Arc<Flow>,
+    supervisor: Addr<Supervisor>,
+    /// Secrets are masked.
+    pub(crate) config: BTreeMap<String, String>,
+    tasks_max: usize,
+    worker_id: Arc<str>,
+}
+
+/// A connector or a task, as Connect shows it.
+#[derive(Clone, Serialize)]
+pub(crate) struct StateView {
+    pub(crate) state: &'static str,
+    worker_id: String,
+    version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
+}
+
+/// A task with its number.
+#[derive(Clone, Serialize)]
+pub(crate) struct TaskView {
+    pub(crate) id: usize,
+    #[serde(flatten)]
+    pub(crate) at: StateView,
+}
+
+/// The body of `/status`.
+#[derive(Serialize)]
+pub(crate) struct StatusView {
+    name: String,
+    pub(crate) connector: StateView,
+    pub(crate) tasks: Vec<TaskView>,
+    r#type: &'static str,
+}
+
+/// A task's name.
+#[derive(Serialize)]
+pub(crate) struct TaskId {
+    connector: String,
+    task: usize,
+}
+
+/// The body of `GET /connectors/{c}`.
+#[derive(Serialize)]
+pub(crate) struct InfoView {
+    name: String,
+    config: BTreeMap<String, String>,
+    tasks: Vec<TaskId>,
+    r#type: &'static str,
+}
+
+/// An element of `/tasks`.
+#[derive(Serialize)]
+pub(crate) struct TaskConfig {
+    id: TaskId,
+    config: BTreeMap<String, String>,
+}
+
+impl ConnectorView {
+    /// The three connectors of a flow.
+    pub(crate) fn of_flow(
+        flow: &Arc<Flow>,
+        supervisor: &Addr<Supervisor>,
+        properties: &MirrorProperties,
+        worker_id: &Arc<str>,
+    ) -> [Self; 3] {
+        KINDS.map(|kind| {
+            let raw = properties.connector_properties(&flow.config.id, kind);
+            let name = format!("{}.{}", flow.label, stored_name(flow, kind));
+            let mut config: BTreeMap<String, String> = raw
+                .iter()
+                .map(|(key, value)| {
+                    let shown = if topology::is_secret(key) {
+                        HIDDEN
+                    } else {
+                        value
+                    };
+                    (key.to_owned(), shown.to_owned())
+                })
+                .collect();
+            config.insert("name".to_owned(), name.clone());
+            let tasks_max = raw
+                .get("tasks.max")
+                .and_then(|text| text.trim().parse().ok());
+            Self {
+                name,
+                kind,
+                flow: flow.clone(),
+                supervisor: supervisor.clone(),
+                config,
+                tasks_max: tasks_max.unwrap_or(1),
+                worker_id: worker_id.clone(),
+            }
+        })
+    }
+
+    /// The name under which positions are stored.
+    pub(crate) fn stored_name(&self) -> &str {
+        stored_name(&self.flow, self.kind)
+    }
+
+    pub(crate) fn control(&self) -> &ControlledConnector {
+        let control = &self.flow.control;
+        match self.kind {
+            Connector::Source => &control.source,
+            Connector::Checkpoint => &control.checkpoint,
+            Connector::Heartbeat => &control.heartbeat,
+        }
+    }
+
+    /// It was stopped and has no task any more: positions may be altered.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let control = self.control();
+        let copies = self.kind == Connector::Source && self.flow.config.replication_enabled;
+        control.wanted() == TargetState::Stopped && (!copies || control.has_ended())
+    }
+
+    /// The partitions of the flow, in order; only a source connector has any.
+    fn partitions(&self) -> Vec<PartitionSnapshot> {
+        match self.kind {
+            Connector::Source => self.flow.registry.snapshots_of(&self.flow.label),
+            _ => Vec::new(),
+        }
+    }
+
+    /// How many tasks MM2 would run: partitions are shared out to them in turn (docs/spec/mm2.md 4.7).
+    pub(crate) fn task_count(&self, partitions: usize) -> usize {
+        let config = &self.flow.config;
+        if self.control().wanted() == TargetState::Stopped {
+            return 0;
+        }
+        match self.kind {
+            Connector::Source if config.replication_enabled => partitions.min(self.tasks_max),
+            Connector::Checkpoint if config.replication_enabled => {
+                usize::from(config.offsets.emit_checkpoints.is_some())
+            }
+            Connector::Heartbeat => usize::from(config.emit_heartbeats_interval.is_some()),
+            Connector::Source | Connector::Checkpoint => 0,
+        }
+    }
+
+    fn view(&self, state: &'static str, trace: Option<String>) -> StateView {
+        StateView {
+            state,
+            worker_id: self.worker_id.to_string(),
+            version: CONNECT_VERSION,
+            trace,
+        }
+    }
+
+    /// The body of `/status`.
+    pub(crate) fn status(&self) -> StatusView {
+        let partitions = self.partitions();
+        let wanted = self.control().wanted();
+        let count = self.task_count(partitions.len());
+        let lost = self.flow.lease.is_lost() && wanted == TargetState::Running;
+        let trace = lost.then(|| actors::LeaseError::Lost.to_string());
+        let connector = match &trace {
+            Some(_) => self.view("FAILED", trace),
+            None => self.view(wanted.as_str(), None),
+        };
+        let tasks = (0..count)
+            .map(|id| TaskView {
+                id,
+                at: self.task(id, count, &partitions),
+            })
+            .collect();
+        StatusView {
+            name: self.name.clone(),
+            connector,
+            tasks,
+            r#type: "source",
+        }
+    }
+
+    fn task(&self, id: usize, count: usize, partitions: &[PartitionSnapshot]) -> StateView {
+        let halted: Vec<String> = of_task(id, count, partitions)
+            .filter(|partition| partition.state == PartitionState::Halted)
+            .map(|partition| {
+                let PartitionKey {
+                    topic,
+                    partition: number,
+                    ..
+                } = &partition.key;
+                format!("{topic}-{number}: {}", partition.reason)
+            })
+            .collect();
+        if halted.is_empty() {
+            self.view(self.control().wanted().as_str(), None)
+        } else {
+            self.view("FAILED", Some(halted.join("\n")))
+        }
+    }
+
+    /// The body of `GET /connectors/{c}`.
+    pub(crate) fn info(&self) -> InfoView {
+        let count = self.task_count(self.partitions().len());
+        InfoView {
+            name: self.name.clone(),
+            config: self.config.clone(),
+            tasks: (0..count).map(|task| self.task_id(task)).collect(),
+            r#type: "source",
+        }
+    }
+
+    fn task_id(&self, task: usize) -> TaskId {
+        let connector = self.name.clone();
+        TaskId { connector, task }
+    }
+
+    /// The body of `/tasks`.
+    pub(crate) fn tasks(&self) -> Vec<TaskConfig> {
+        let partitions = self.partitions();
+        let count = self.task_count(partitions.len());
+        (0..count)
+            .map(|task| {
+                let mut config = self.config.clone();
+                let class = self.kind.class().replace("Connector", "Task");
+                config.insert("task.class".to_owned(), class);
+                if self.kind == Connector::Source {
+                    let assigned: Vec<String> = of_task(task, count, &partitions)
+                        .map(|at| format!("{}-{}", at.key.topic, at.key.partition))
+                        .collect();
+                    config.insert("task.assigned.partitions".to_owned(), assigned.join(","));
+                }
+                let id = self.task_id(task);
+                TaskConfig { id, config }
+            })
+            .collect()
+    }
+
+    /// The topics it writes to.
+    pub(crate) fn topics(&self) -> Vec<String> {
+        let config = &self.flow.config;
+        match self.kind {
+            Connector::Source => {
+                let mut topics: Vec<String> = (self.partitions().iter())
+                    .map(|at| config.remote_topic(&at.key.topic))
+                    .collect();
+                topics.dedup();
+                topics
+            }
+            Connector::Checkpoint if self.task_count(0) > 0 => {
+                vec![config.policy.checkpoints_topic(&config.id.source)]
+            }
+            Connector::Heartbeat if self.task_count(0) > 0 => {
+                vec![config.policy.heartbeats_topic().to_owned()]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Starts the connector itself again: what looks for topics.
+    pub(crate) async fn restart(&self) {
+        let name = match self.kind {
+            Connector::Source => "herder",
+            Connector::Checkpoint => "checkpoints",
+            Connector::Heartbeat => "heartbeat",
+        };
+        self.restart_child(name).await;
+    }
+
+    /// Starts the partitions of a task again.
+    pub(crate) async fn restart_task(&self, task: usize) {
+        let partitions = self.partitions();
+        let count = self.task_count(partitions.len());
+        if self.kind != Connector::Source {
+            return self.restart().await;
+        }
+        for at in of_task(task, count, &partitions) {
+            self.restart_child(&format!("{}-{}", at.key.topic, at.key.partition))
+                .await;
+        }
+    }
+
+    /// False: there is no such child, for example because the connector is stopped.
+    async fn restart_child(&self, name: &str) -> bool {
+        let name = format!("{}/{name}", self.flow.label).into();
+        // A supervisor that is gone takes its flow along; then nothing is to be restarted.
+        self.supervisor
+            .send(RestartNow { name })
+            .await
+            .unwrap_or(false)
+    }
+}
+
+fn stored_name(flow: &Flow, kind: Connector) -> &str {
+    let names = &flow.config.connector_names;
+    match kind {
+        Connector::Source => &names.source,
+        Connector::Checkpoint => &names.checkpoint,
+        Connector::Heartbeat => &names.heartbeat,
+    }
+}
+
+/// The partitions of one of `count` tasks.
+pub(crate) fn of_task(
+    task: usize,
+    count: usize,
+    partitions: &[PartitionSnapshot],
+) -> impl Iterator<Item = &PartitionSnapshot> {
+    partitions.iter().skip(task).step_by(count.max(1))
+}

@@ -1,0 +1,349 @@
+//! Our own routes, below `/v1`, and `/metrics`. The OpenAPI document is made from the types here.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use actix_web::{HttpResponse, web};
+use actors::{DelayWindow, Flow, FlowTotals, PartitionSnapshot, PartitionState};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, OpenApi, ToSchema};
+
+use super::connect::{read, resource};
+use super::errors::{Answer, ApiError, ErrorBody};
+use super::{Api, now_ms};
+
+/// Partitions per page.
+const PAGE_DEFAULT: usize = 100;
+const PAGE_MAX: usize = 1_000;
+/// A control thread that was silent for longer counts as blocked.
+const BEAT_AGE_MAX_MS: i64 = 30_000;
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "crosscurrent",
+        description = "Reads of a running `crosscurrent run`. Connect's own routes are beside these."
+    ),
+    paths(flows, partitions, live, ready, scrape),
+    components(schemas(ErrorBody))
+)]
+struct Document;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/v1/flows", vec![read().to(flows)]))
+        .service(resource("/v1/partitions", vec![read().to(partitions)]))
+        .service(resource("/v1/live", vec![read().to(live)]))
+        .service(resource("/v1/ready", vec![read().to(ready)]))
+        .service(resource("/v1/openapi.json", vec![read().to(openapi)]))
+        .service(resource("/metrics", vec![read().to(scrape)]));
+}
+
+impl Api {
+    /// The control thread runs.
+    pub(super) fn is_alive(&self) -> bool {
+        now_ms().saturating_sub(self.last_beat.load(Ordering::Acquire)) < BEAT_AGE_MAX_MS
+    }
+}
+
+/// Partitions by state.
+#[derive(Serialize, ToSchema)]
+struct States {
+    starting: u64,
+    running: u64,
+    waiting: u64,
+    halted: u64,
+    stopped: u64,
+}
+
+/// One flow.
+#[derive(Serialize, ToSchema)]
+struct FlowView {
+    /// `S->T`, its label everywhere.
+    flow: String,
+    source: String,
+    target: String,
+    /// Whether it copies topics; else it emits heartbeats only.
+    replication: bool,
+    /// What an operator wants: RUNNING, PAUSED or STOPPED.
+    wanted: &'static str,
+    /// What keeps all of it from getting on.
+    trouble: Option<String>,
+    /// Another process has taken it over.
+    taken_over: bool,
+    partitions: u64,
+    states: States,
+    /// Records of the source that are not acknowledged by the target, as far as known.
+    lag_records: u64,
+    records: u64,
+    bytes: u64,
+    /// Batches written anew instead of passed as bytes.
+    reencoded_batches: u64,
+    dropped_batches: u64,
+    skipped_records: u64,
+    restarts: u64,
+    /// Groups of consumers that are followed.
+    groups: u64,
+}
+
+fn view(flow: &Flow, totals: &FlowTotals) -> FlowView {
+    let count = |state| totals.in_state(state);
+    FlowView {
+        flow: flow.label.to_string(),
+        source: flow.config.id.source.to_string(),
+        target: flow.config.id.target.to_string(),
+        replication: flow.config.replication_enabled,
+        wanted: flow.control.source.wanted().as_str(),
+        trouble: flow.trouble(),
+        taken_over: flow.lease.is_lost(),
+        partitions: totals.partitions,
+        states: States {
+            starting: count(PartitionState::Starting),
+            running: count(PartitionState::Running),
+            waiting: count(PartitionState::Waiting),
+            halted: count(PartitionState::Halted),
+            stopped: count(PartitionState::Stopped),
+        },
+        lag_records: totals.lag_records,
+        records: totals.records,
+        bytes: totals.bytes,
+        reencoded_batches: totals.reencoded,
+        dropped_batches: totals.dropped,
+        skipped_records: totals.skipped_records,
+        restarts: totals.restarts,
+        groups: flow.groups.len() as u64,
+    }
+}
+
+/// All flows of this process.
+#[utoipa::path(get, path = "/v1/flows", responses((status = 200, body = Vec<FlowView>)))]
+async fn flows(api: web::Data<Api>) -> HttpResponse {
+    let totals = api.registry.flow_totals();
+    let none = FlowTotals::default();
+    let views: Vec<_> = (api.flows.iter())
+        .map(|flow| view(flow, totals.get(&flow.label).unwrap_or(&none)))
+        .collect();
+    HttpResponse::Ok().json(views)
+}
+
+/// Which partitions, and which page of them.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Label of a flow, `S->T`.
+    flow: Option<String>,
+    /// A topic of the source.
+    topic: Option<String>,
+    /// starting, running, waiting, halted or stopped.
+    state: Option<String>,
+    /// Partitions per page, 1 to 1000; default: 100.
+    limit: Option<usize>,
+    /// Partitions before the page; default: 0.
+    offset: Option<usize>,
+}
+
+/// Batches by reason.
+#[derive(Serialize, ToSchema)]
+struct Counted {
+    reason: &'static str,
+    batches: u64,
+}
+
+/// A delay over the last 30 to 60 seconds, by the newest record of each batch. Unit: milliseconds.
+#[derive(Serialize, ToSchema)]
+struct DelayView {
+    last: i64,
+    mean: i64,
+    min: i64,
+    max: i64,
+}
+
+/// One partition.
+#[derive(Serialize, ToSchema)]
+struct PartitionView {
+    flow: String,
+    topic: String,
+    partition: i32,
+    state: &'static str,
+    /// Why it is in that state.
+    reason: String,
+    /// The next offset to fetch from the source.
+    position: Option<i64>,
+    /// The last offset of the source up to which everything is on the target.
+    acked: Option<i64>,
+    high_watermark: Option<i64>,
+    lag_records: Option<u64>,
+    records: u64,
+    bytes: u64,
+    /// Over the last 30 to 60 seconds.
+    records_per_second: f64,
+    bytes_per_second: f64,
+    /// From a batch's newest record to the target's acknowledgement.
+    latency: Option<DelayView>,
+    reencoded: Vec<Counted>,
+    dropped: Vec<Counted>,
+    skipped_records: u64,
+    restarts: u64,
+    /// When it last got on. Unit: epoch milliseconds; null: never.
+    updated_at_ms: Option<i64>,
+}
+
+/// A page of partitions.
+#[derive(Serialize, ToSchema)]
+struct Page {
+    /// How many the filter lets through.
+    total: usize,
+    offset: usize,
+    partitions: Vec<PartitionView>,
+}
+
+fn counted(counts: Vec<(&'static str, u64)>) -> Vec<Counted> {
+    let counted = |(reason, batches)| Counted { reason, batches };
+    counts.into_iter().map(counted).collect()
+}
+
+fn delay(window: DelayWindow) -> Option<DelayView> {
+    let DelayWindow { last, min, max, .. } = window;
+    let mean = window.mean()?;
+    Some(DelayView {
+        last,
+        mean,
+        min,
+        max,
+    })
+}
+
+fn partition(api: &Api, at: PartitionSnapshot, now: Instant) -> PartitionView {
+    let window = api.windows.of(&at, now);
+    PartitionView {
+        flow: at.key.flow.to_string(),
+        topic: at.key.topic.to_string(),
+        partition: at.key.partition,
+        state: at.state.as_str(),
+        reason: at.reason.into_owned(),
+        position: at.position,
+        acked: at.acked,
+        high_watermark: at.high_watermark,
+        lag_records: at.lag_records,
+        records: at.records,
+        bytes: at.bytes,
+        records_per_second: window.records_per_second,
+        bytes_per_second: window.bytes_per_second,
+        latency: delay(window.latency),
+        reencoded: counted(at.reencoded),
+        dropped: counted(at.dropped),
+        skipped_records: at.skipped_records,
+        restarts: at.restarts,
+        updated_at_ms: (at.updated_at_ms > 0).then_some(at.updated_at_ms),
+    }
+}
+
+/// The partitions of all flows, ordered by flow, topic and partition, a page at a time.
+#[utoipa::path(
+    get, path = "/v1/partitions", params(Filter),
+    responses((status = 200, body = Page), (status = 400, body = ErrorBody))
+)]
+async fn partitions(
+    api: web::Data<Api>,
+    filter: Result<web::Query<Filter>, actix_web::Error>,
+) -> Answer {
+    let filter = filter.map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let limit = filter.limit.unwrap_or(PAGE_DEFAULT);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(ApiError::bad_request(format!(
+            "limit: write 1 to {PAGE_MAX}"
+        )));
+    }
+    let is_state = |state: &String| PartitionState::ALL.iter().any(|one| one.as_str() == state);
+    if filter.state.as_ref().is_some_and(|state| !is_state(state)) {
+        let known = PartitionState::ALL.map(PartitionState::as_str).join(", ");
+        return Err(ApiError::bad_request(format!(
+            "state: write one of {known}"
+        )));
+    }
+    let is =
+        |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|wanted| wanted == value);
+    let mut all = api.registry.snapshots();
+    all.retain(|at| {
+        is(&filter.flow, &at.key.flow)
+            && is(&filter.topic, &at.key.topic)
+            && is(&filter.state, at.state.as_str())
+    });
+    let (total, offset) = (all.len(), filter.offset.unwrap_or(0));
+    let now = Instant::now();
+    let page = all.into_iter().skip(offset).take(limit);
+    let partitions = page.map(|at| partition(&api, at, now)).collect();
+    Ok(HttpResponse::Ok().json(Page {
+        total,
+        offset,
+        partitions,
+    }))
+}
+
+/// Whether the process is well, and why not.
+#[derive(Serialize, ToSchema)]
+struct Condition {
+    ok: bool,
+    reasons: Vec<String>,
+}
+
+fn condition(reasons: Vec<String>) -> HttpResponse {
+    let ok = reasons.is_empty();
+    let mut answer = if ok {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::ServiceUnavailable()
+    };
+    answer.json(Condition { ok, reasons })
+}
+
+/// The process can work: restart it if not.
+#[utoipa::path(
+    get, path = "/v1/live",
+    responses((status = 200, body = Condition), (status = 503, body = Condition))
+)]
+async fn live(api: web::Data<Api>) -> HttpResponse {
+    let blocked = (!api.is_alive()).then(|| "the control thread is blocked".to_owned());
+    condition(blocked.into_iter().collect())
+}
+
+/// Every flow has started and can reach its clusters.
+#[utoipa::path(
+    get, path = "/v1/ready",
+    responses((status = 200, body = Condition), (status = 503, body = Condition))
+)]
+async fn ready(api: web::Data<Api>) -> HttpResponse {
+    let mut reasons = Vec::new();
+    if api.stopping.load(Ordering::Acquire) {
+        reasons.push("stopping".to_owned());
+    }
+    for flow in api
+        .flows
+        .iter()
+        .filter(|flow| flow.config.replication_enabled)
+    {
+        let label = &flow.label;
+        if flow.lease.is_lost() {
+            reasons.push(format!("{label}: another process has taken the flow over"));
+        }
+        match flow.trouble() {
+            Some(trouble) => reasons.push(format!("{label}: {trouble}")),
+            None if !flow.maps.is_loaded() => reasons.push(format!("{label}: has not started yet")),
+            None => {}
+        }
+    }
+    condition(reasons)
+}
+
+async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().json(Document::openapi())
+}
+
+/// Metrics in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, content_type = "text/plain", body = String)))]
+async fn scrape(api: web::Data<Api>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(METRICS_TYPE)
+        .body(api.metrics())
+}
