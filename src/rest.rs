@@ -10,8 +10,8 @@ mod native;
 mod offsets;
 
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use actix::spawn;
@@ -45,10 +45,16 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// How often the control thread shows that it is alive.
 const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What requests see.
-pub(crate) struct Api {
+/// What runs now.
+#[derive(Default)]
+pub(crate) struct Shown {
     pub(crate) connectors: Vec<ConnectorView>,
     pub(crate) flows: Vec<Arc<Flow>>,
+}
+
+/// What requests see.
+pub(crate) struct Api {
+    shown: RwLock<Arc<Shown>>,
     pub(crate) registry: Registry,
     pub(crate) windows: Windows,
     pub(crate) started: Instant,
@@ -91,16 +97,17 @@ pub(crate) fn address(wanted: Option<&Listen>, config: &MirrorConfig) -> Option<
 impl Api {
     /// Of a worker that was just started; `worker_id` is the server's address.
     pub(crate) fn new(worker: &Worker, config: &MirrorConfig, worker_id: &Arc<str>) -> Self {
-        let connectors = worker.flows().iter().filter_map(|flow| {
-            let supervisor = worker.supervisor(&flow.label)?;
+        let flows = worker.flows();
+        let connectors = flows.iter().filter_map(|flow| {
+            let supervisor = worker.supervisor(flow)?;
             let properties = config.properties();
             Some(ConnectorView::of_flow(
                 flow, supervisor, properties, worker_id,
             ))
         });
+        let connectors = connectors.flatten().collect();
         Self {
-            connectors: connectors.flatten().collect(),
-            flows: worker.flows().to_vec(),
+            shown: RwLock::new(Arc::new(Shown { connectors, flows })),
             registry: worker.registry().clone(),
             windows: Windows::new(Instant::now()),
             started: Instant::now(),
@@ -109,11 +116,18 @@ impl Api {
         }
     }
 
+    /// What runs now, for one answer: meanwhile it may be replaced.
+    pub(crate) fn shown(&self) -> Arc<Shown> {
+        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
+        shown.clone()
+    }
+
     /// The text of `/metrics`.
     pub(crate) fn metrics(&self) -> String {
+        let shown = self.shown();
         metrics::render(&metrics::Scrape {
-            flows: &self.flows,
-            connectors: &self.connectors,
+            flows: &shown.flows,
+            connectors: &shown.connectors,
             registry: &self.registry,
             windows: &self.windows,
             started: self.started,

@@ -69,9 +69,9 @@ async fn run_flows(config: &MirrorConfig, args: &RunArgs, summaries: bool) -> an
         tokio::select! {
             () = signals.next() => break,
             _ = ticks.tick() => {
-                watch.look(worker.flows(), worker.registry(), Instant::now());
+                watch.look(&worker.flows(), worker.registry(), Instant::now());
                 if summaries {
-                    for line in summary.lines(worker.flows(), worker.registry(), Instant::now()) {
+                    for line in summary.lines(&worker.flows(), worker.registry(), Instant::now()) {
                         // With nobody to read it, the copying goes on.
                         _ = writeln!(stderr(), "{line}");
                     }
@@ -81,7 +81,7 @@ async fn run_flows(config: &MirrorConfig, args: &RunArgs, summaries: bool) -> an
     }
     rest.iter().for_each(Rest::stopping);
     info!("stopping: a second signal ends at once");
-    let (flows, registry) = (worker.flows().to_vec(), worker.registry().clone());
+    let (flows, registry) = (worker.flows(), worker.registry().clone());
     let clean = tokio::select! {
         clean = worker.stop(STOP_LIMIT) => clean,
         () = signals.next() => false,

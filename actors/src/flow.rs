@@ -1,7 +1,7 @@
 //! What all actors of one flow share.
 
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -55,7 +55,7 @@ pub struct Flow {
     /// What becomes of consumer groups.
     pub groups: Groups,
     /// The flow that copies the other way, if it runs in this process.
-    pub reverse: OnceLock<Weak<Flow>>,
+    pub(crate) reverse: RwLock<Weak<Flow>>,
     /// Who may store positions, maps and what follows from them.
     pub lease: Lease,
     /// Lanes that are taken over at once.
@@ -72,6 +72,26 @@ pub(crate) const CLAIMS_MAX: usize = 64;
 const UNFENCED_AGE_MAX: Duration = Duration::from_secs(60);
 
 impl Flow {
+    /// The flow that copies the other way, if it runs in this process.
+    pub(crate) fn reverse(&self) -> Option<Arc<Self>> {
+        let reverse = self.reverse.read().unwrap_or_else(PoisonError::into_inner);
+        reverse.upgrade()
+    }
+
+    pub(crate) fn set_reverse(&self, flow: Option<&Arc<Self>>) {
+        let mut reverse = self.reverse.write().unwrap_or_else(PoisonError::into_inner);
+        *reverse = flow.map(Arc::downgrade).unwrap_or_default();
+    }
+
+    /// Everything that was fetched is acknowledged.
+    pub(crate) fn is_drained(&self) -> bool {
+        let mut drained = true;
+        self.registry.for_each(|status| {
+            drained &= status.key().flow != self.label || status.is_drained();
+        });
+        drained
+    }
+
     /// It was found out not long ago that lanes cannot be fenced.
     pub(crate) fn is_unfenced(&self) -> bool {
         let since = self.unfenced.lock().unwrap_or_else(PoisonError::into_inner);

@@ -220,6 +220,11 @@ impl Registry {
         self.partitions.remove(key).is_some()
     }
 
+    /// Forgets all partitions of a flow that ended.
+    pub fn remove_flow(&self, flow: &str) {
+        self.partitions.retain(|key, _| *key.flow != *flow);
+    }
+
     /// One partition.
     pub fn get(&self, key: &PartitionKey) -> Option<PartitionSnapshot> {
         self.partitions.get(key).map(|status| status.snapshot())

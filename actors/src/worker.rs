@@ -3,7 +3,7 @@
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -48,94 +48,196 @@ const FLUSH_RESERVE: Duration = Duration::from_secs(3);
 
 /// All flows of this process. Lives on the thread of the actix `System`.
 pub struct Worker {
-    flows: Vec<Arc<Flow>>,
-    supervisors: Vec<Addr<Supervisor>>,
+    running: Vec<Running>,
+    arbiters: DataArbiters,
+    reencoders: ReencodePool,
+    pool: BufferPool,
     registry: Registry,
     budget: Arc<Budget>,
     kill_switch: KillSwitch,
 }
 
+/// A flow, and what ends it.
+struct Running {
+    flow: Arc<Flow>,
+    supervisor: Addr<Supervisor>,
+    kill_switch: KillSwitch,
+}
+
 impl Worker {
+    /// A process without flows.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn new() -> io::Result<Self> {
+        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        let threads = |count: usize| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
+        Ok(Self {
+            running: Vec::new(),
+            arbiters: DataArbiters::new(threads((cores - 1).min(DATA_THREADS_MAX)))?,
+            reencoders: ReencodePool::start(threads(cores))?,
+            pool: BufferPool::default(),
+            registry: Registry::new(ReasonLabels {
+                reencode: REENCODE_LABELS,
+                drop: DROP_LABELS,
+            }),
+            budget: Budget::new(BUDGET_BYTES),
+            kill_switch: KillSwitch::new(),
+        })
+    }
+
     /// Starts the flows. Returns at once: unreachable clusters are retried for ever and shown as such.
     ///
     /// # Errors
     /// The system gives no threads.
     pub fn start(configs: &[FlowConfig]) -> io::Result<Self> {
-        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-        let threads = |count: usize| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
-        let arbiters = DataArbiters::new(threads((cores - 1).min(DATA_THREADS_MAX)))?;
-        let reencoders = ReencodePool::start(threads(cores))?;
-        let budget = Budget::new(BUDGET_BYTES);
-        let registry = Registry::new(ReasonLabels {
-            reencode: REENCODE_LABELS,
-            drop: DROP_LABELS,
-        });
-        let kill_switch = KillSwitch::new();
-        let pool = BufferPool::default();
-        let mut worker = Self {
-            flows: Vec::new(),
-            supervisors: Vec::new(),
-            registry: registry.clone(),
-            budget: budget.clone(),
-            kill_switch: kill_switch.clone(),
-        };
-        for config in configs {
-            let label: Arc<str> = config.id.to_string().into();
-            let flow = Arc::new(Flow {
-                label: label.clone(),
-                source: cluster(&config.source, &pool),
-                target: cluster(&config.target, &pool),
-                config: config.clone(),
-                registry: registry.clone(),
-                budget: budget.clone(),
-                reencoders: reencoders.clone(),
-                rules: DashMap::new(),
-                waiting: AtomicUsize::new(0),
-                drain: kill_switch.child(),
-                control: Control::default(),
-                positions: Positions::default(),
-                maps: OffsetMaps::default(),
-                syncs: OffsetSyncs::new(config.offsets.offset_lag_max),
-                groups: Groups::default(),
-                reverse: OnceLock::new(),
-                lease: Lease::default(),
-                claims: Semaphore::new(CLAIMS_MAX),
-                unfenced: Mutex::default(),
-                trouble: Mutex::default(),
-            });
-            let supervisor = Supervisor::new(
-                label,
-                &kill_switch,
-                arbiters.clone(),
-                RestartPolicy::default(),
-            )
-            .start();
-            worker.flows.push(flow);
-            worker.supervisors.push(supervisor);
-        }
+        let mut worker = Self::new()?;
+        worker.running = configs
+            .iter()
+            .map(|config| worker.prepare(config))
+            .collect();
         worker.introduce_flows();
-        for (flow, supervisor) in worker.flows.iter().zip(&worker.supervisors) {
-            worker.start_flow(flow, supervisor);
-        }
+        worker.running.iter().for_each(Running::start);
         Ok(worker)
+    }
+
+    /// Starts a flow beside those that run. Its label must not be taken: [`remove`](Self::remove) the other one first. Returns at once.
+    pub fn add(&mut self, config: &FlowConfig) -> Arc<Flow> {
+        let one = self.prepare(config);
+        let flow = one.flow.clone();
+        self.running.push(one);
+        self.introduce_flows();
+        self.running.last().into_iter().for_each(Running::start);
+        flow
+    }
+
+    /// Ends one flow: takes in nothing more, waits for what is on its way, stores positions and forgets its partitions, within
+    /// `limit`. True if everything was acknowledged and stored; what was not is found on the target at the next start.
+    /// Nothing happens if there is no such flow.
+    pub async fn remove(&mut self, flow: &Flow, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        let is_it = |one: &Running| std::ptr::eq(&raw const *one.flow, flow);
+        let Some(at) = self.running.iter().position(is_it) else {
+            return true;
+        };
+        let one = self.running.swap_remove(at);
+        one.flow.drain.fire();
+        let drain_until = deadline - FLUSH_RESERVE.min(limit / 2);
+        while !one.flow.is_drained() && Instant::now() < drain_until {
+            sleep(DRAIN_POLL).await;
+        }
+        let drained = one.flow.is_drained();
+        let clean = store_last(one.flow.clone(), deadline).await && drained;
+        one.kill_switch.fire();
+        while one.supervisor.connected() && Instant::now() < deadline {
+            sleep(DRAIN_POLL).await;
+        }
+        self.registry.remove_flow(&one.flow.label);
+        self.introduce_flows();
+        clean
+    }
+
+    fn prepare(&self, config: &FlowConfig) -> Running {
+        let label: Arc<str> = config.id.to_string().into();
+        let kill_switch = self.kill_switch.child();
+        let flow = Arc::new(Flow {
+            label: label.clone(),
+            source: cluster(&config.source, &self.pool),
+            target: cluster(&config.target, &self.pool),
+            config: config.clone(),
+            registry: self.registry.clone(),
+            budget: self.budget.clone(),
+            reencoders: self.reencoders.clone(),
+            rules: DashMap::new(),
+            waiting: AtomicUsize::new(0),
+            drain: kill_switch.child(),
+            control: Control::default(),
+            positions: Positions::default(),
+            maps: OffsetMaps::default(),
+            syncs: OffsetSyncs::new(config.offsets.offset_lag_max),
+            groups: Groups::default(),
+            reverse: RwLock::default(),
+            lease: Lease::default(),
+            claims: Semaphore::new(CLAIMS_MAX),
+            unfenced: Mutex::default(),
+            trouble: Mutex::default(),
+        });
+        let arbiters = self.arbiters.clone();
+        let supervisor =
+            Supervisor::new(label, &kill_switch, arbiters, RestartPolicy::default()).start();
+        Running {
+            flow,
+            supervisor,
+            kill_switch,
+        }
     }
 
     /// Tells each flow which one copies the other way.
     fn introduce_flows(&self) {
-        for flow in &self.flows {
+        for Running { flow, .. } in &self.running {
             let id = &flow.config.id;
-            let reverse = self.flows.iter().find(|other| {
-                let (other, copies) = (&other.config.id, other.config.replication_enabled);
-                copies && other.source == id.target && other.target == id.source
+            let reverse = self.running.iter().find(|other| {
+                let other = &other.flow.config;
+                let copies = other.replication_enabled;
+                copies && other.id.source == id.target && other.id.target == id.source
             });
-            if let Some(reverse) = reverse {
-                // Set here only, once.
-                _ = flow.reverse.set(Arc::downgrade(reverse));
-            }
+            flow.set_reverse(reverse.map(|other| &other.flow));
         }
     }
 
-    fn start_flow(&self, flow: &Arc<Flow>, supervisor: &Addr<Supervisor>) {
+    /// Every partition's state.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The flows of this process.
+    pub fn flows(&self) -> Vec<Arc<Flow>> {
+        self.running.iter().map(|one| one.flow.clone()).collect()
+    }
+
+    /// The flow's supervisor, for restarts.
+    pub fn supervisor(&self, flow: &Flow) -> Option<&Addr<Supervisor>> {
+        let mut running = self.running.iter();
+        let one = running.find(|one| std::ptr::eq(&raw const *one.flow, flow))?;
+        Some(&one.supervisor)
+    }
+
+    /// Takes in nothing more, waits for what is on its way, stores positions and ends, within `limit`.
+    /// True if everything was acknowledged and stored.
+    pub async fn stop(self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        for one in &self.running {
+            one.flow.drain.fire();
+        }
+        let drain_until = deadline - FLUSH_RESERVE.min(limit / 2);
+        while self.budget.used() > 0 && Instant::now() < drain_until {
+            sleep(DRAIN_POLL).await;
+        }
+        let mut clean = self.budget.used() == 0;
+        if !clean {
+            warn!(
+                bytes = self.budget.used(),
+                "not everything was acknowledged in time: it is copied again at the next start"
+            );
+        }
+        // All at once: a target that does not answer must not cost the others' positions.
+        let flushes: Vec<_> = (self.running.iter())
+            .map(|one| spawn(store_last(one.flow.clone(), deadline)))
+            .collect();
+        for flush in flushes {
+            clean &= flush.await.unwrap_or(false);
+        }
+        self.kill_switch.fire();
+        clean
+    }
+}
+
+impl Running {
+    /// Starts the flow's actors.
+    fn start(&self) {
+        let Self {
+            flow, supervisor, ..
+        } = self;
         let config = &flow.config;
         let mut children = Vec::new();
         if config.replication_enabled {
@@ -162,56 +264,13 @@ impl Worker {
             }
         }
     }
-
-    /// Every partition's state.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    /// The flows of this process.
-    pub fn flows(&self) -> &[Arc<Flow>] {
-        &self.flows
-    }
-
-    /// The flow with this label and its supervisor, for restarts.
-    pub fn supervisor(&self, flow: &str) -> Option<&Addr<Supervisor>> {
-        let at = self.flows.iter().position(|one| *one.label == *flow)?;
-        self.supervisors.get(at)
-    }
-
-    /// Takes in nothing more, waits for what is on its way, stores positions and ends, within `limit`.
-    /// True if everything was acknowledged and stored.
-    pub async fn stop(self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
-        for flow in &self.flows {
-            flow.drain.fire();
-        }
-        let drain_until = deadline - FLUSH_RESERVE.min(limit / 2);
-        while self.budget.used() > 0 && Instant::now() < drain_until {
-            sleep(DRAIN_POLL).await;
-        }
-        let mut clean = self.budget.used() == 0;
-        if !clean {
-            warn!(
-                bytes = self.budget.used(),
-                "not everything was acknowledged in time: it is copied again at the next start"
-            );
-        }
-        // All at once: a target that does not answer must not cost the others' positions.
-        let flushes: Vec<_> = (self.flows.iter())
-            .filter(|flow| flow.config.replication_enabled)
-            .map(|flow| spawn(flush_last(flow.clone(), deadline)))
-            .collect();
-        for flush in flushes {
-            clean &= flush.await.unwrap_or(false);
-        }
-        self.kill_switch.fire();
-        clean
-    }
 }
 
 /// True if the flow's positions were stored.
-async fn flush_last(flow: Arc<Flow>, deadline: Instant) -> bool {
+async fn store_last(flow: Arc<Flow>, deadline: Instant) -> bool {
+    if !flow.config.replication_enabled {
+        return true;
+    }
     match timeout_at(deadline, flush_until(&flow, deadline)).await {
         Ok(Ok(count)) => {
             info!(flow = %flow.label, count, "positions stored");

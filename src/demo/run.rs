@@ -99,7 +99,7 @@ pub(crate) async fn run(
     let mut demo = Demo {
         started,
         sides,
-        flows: worker.flows().to_vec(),
+        flows: worker.flows(),
         registry: worker.registry().clone(),
         signals,
         output,

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::connectors::{CONNECT_VERSION, ConnectorView, InfoView, KINDS, StatusView};
 use super::errors::{Answer, ApiError, plain};
-use super::{Api, offsets};
+use super::{Api, Shown, offsets};
 
 const CONFIG_IS_A_FILE: &str = "connectors are made from the file of `crosscurrent run`: change the file and restart the process";
 const LOGS_ARE_SET_AT_START: &str = "log levels are those of RUST_LOG at the start of the process";
@@ -97,23 +97,23 @@ pub(super) fn body(bytes: Result<web::Bytes, actix_web::Error>) -> Result<web::B
     bytes.map_err(|error| ApiError::new(error.as_response_error().status_code(), error.to_string()))
 }
 
-fn get<'a>(api: &'a Api, name: &str) -> Option<&'a ConnectorView> {
-    let named = api.connectors.iter().find(|one| one.name == name);
-    let mut flows = api
+fn get<'a>(shown: &'a Shown, name: &str) -> Option<&'a ConnectorView> {
+    let named = shown.connectors.iter().find(|one| one.name == name);
+    let mut flows = shown
         .flows
         .iter()
         .filter(|flow| flow.config.replication_enabled);
     match (named, flows.next(), flows.next()) {
         // With one flow that copies, MM2's own names are clear enough.
-        (None, Some(only), None) => (api.connectors.iter())
+        (None, Some(only), None) => (shown.connectors.iter())
             .find(|one| one.flow.label == only.label && one.stored_name() == name),
         _ => named,
     }
 }
 
 /// The connector of that name.
-pub(super) fn find<'a>(api: &'a Api, name: &str) -> Result<&'a ConnectorView, ApiError> {
-    get(api, name).ok_or_else(|| ApiError::not_found(format!("Connector {name} not found")))
+pub(super) fn find<'a>(shown: &'a Shown, name: &str) -> Result<&'a ConnectorView, ApiError> {
+    get(shown, name).ok_or_else(|| ApiError::not_found(format!("Connector {name} not found")))
 }
 
 #[derive(Serialize)]
@@ -173,14 +173,14 @@ fn query(request: &HttpRequest, key: &str) -> Vec<String> {
 }
 
 async fn list(api: web::Data<Api>, request: HttpRequest) -> HttpResponse {
-    let expand = query(&request, "expand");
+    let (shown, expand) = (api.shown(), query(&request, "expand"));
     if expand.is_empty() {
-        let names: Vec<_> = api.connectors.iter().map(|one| &one.name).collect();
+        let names: Vec<_> = shown.connectors.iter().map(|one| &one.name).collect();
         return HttpResponse::Ok().json(names);
     }
     let wants = |what: &str| expand.iter().any(|value| value == what);
     let (status, info) = (wants("status"), wants("info"));
-    let expanded: BTreeMap<_, _> = (api.connectors.iter())
+    let expanded: BTreeMap<_, _> = (shown.connectors.iter())
         .map(|one| {
             let status = status.then(|| one.status());
             let info = info.then(|| one.info());
@@ -204,11 +204,11 @@ async fn create(request: HttpRequest, bytes: Result<web::Bytes, actix_web::Error
 }
 
 async fn info(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    Ok(HttpResponse::Ok().json(find(&api, &name)?.info()))
+    Ok(HttpResponse::Ok().json(find(&api.shown(), &name)?.info()))
 }
 
 async fn config_of(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    Ok(HttpResponse::Ok().json(&find(&api, &name)?.config))
+    Ok(HttpResponse::Ok().json(&find(&api.shown(), &name)?.config))
 }
 
 async fn put_config(bytes: Result<web::Bytes, actix_web::Error>) -> Answer {
@@ -217,22 +217,22 @@ async fn put_config(bytes: Result<web::Bytes, actix_web::Error>) -> Answer {
 }
 
 async fn change(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    find(&api, &name)?;
+    find(&api.shown(), &name)?;
     Err(ApiError::conflict(CONFIG_IS_A_FILE))
 }
 
 async fn status(api: web::Data<Api>, name: web::Path<String>) -> Answer {
     let unknown = || ApiError::not_found(format!("No status found for connector {name}"));
-    Ok(HttpResponse::Ok().json(get(&api, &name).ok_or_else(unknown)?.status()))
+    Ok(HttpResponse::Ok().json(get(&api.shown(), &name).ok_or_else(unknown)?.status()))
 }
 
 async fn tasks(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    Ok(HttpResponse::Ok().json(find(&api, &name)?.tasks()))
+    Ok(HttpResponse::Ok().json(find(&api.shown(), &name)?.tasks()))
 }
 
 async fn task_status(api: web::Data<Api>, at: web::Path<(String, String)>) -> Answer {
     let (name, number) = at.into_inner();
-    let tasks = get(&api, &name)
+    let tasks = get(&api.shown(), &name)
         .map(|one| one.status().tasks)
         .unwrap_or_default();
     let task = (tasks.into_iter()).find(|task| task.id.to_string() == number);
@@ -240,13 +240,14 @@ async fn task_status(api: web::Data<Api>, at: web::Path<(String, String)>) -> An
     Ok(HttpResponse::Ok().json(task.ok_or_else(unknown)?))
 }
 
-fn find_for_restart<'a>(api: &'a Api, name: &str) -> Result<&'a ConnectorView, ApiError> {
-    get(api, name).ok_or_else(|| ApiError::not_found(format!("Unknown connector: {name}")))
+fn find_for_restart<'a>(shown: &'a Shown, name: &str) -> Result<&'a ConnectorView, ApiError> {
+    get(shown, name).ok_or_else(|| ApiError::not_found(format!("Unknown connector: {name}")))
 }
 
 async fn restart_task(api: web::Data<Api>, at: web::Path<(String, String)>) -> Answer {
     let (name, number) = at.into_inner();
-    let connector = find_for_restart(&api, &name)?;
+    let shown = api.shown();
+    let connector = find_for_restart(&shown, &name)?;
     let tasks = connector.status().tasks;
     let Some(task) = tasks.iter().find(|task| task.id.to_string() == number) else {
         return Err(ApiError::not_found(format!(
@@ -258,7 +259,8 @@ async fn restart_task(api: web::Data<Api>, at: web::Path<(String, String)>) -> A
 }
 
 async fn restart(api: web::Data<Api>, name: web::Path<String>, request: HttpRequest) -> Answer {
-    let connector = find_for_restart(&api, &name)?;
+    let shown = api.shown();
+    let connector = find_for_restart(&shown, &name)?;
     // Whatever is not "true" is false, as in Java.
     let flag = |key| {
         query(&request, key)
@@ -287,7 +289,10 @@ async fn restart(api: web::Data<Api>, name: web::Path<String>, request: HttpRequ
 
 fn want(api: &Api, name: &str, state: TargetState) -> Result<(), ApiError> {
     let unknown = || ApiError::not_found(format!("Unknown connector {name}"));
-    get(api, name).ok_or_else(unknown)?.control().want(state);
+    get(&api.shown(), name)
+        .ok_or_else(unknown)?
+        .control()
+        .want(state);
     Ok(())
 }
 
@@ -312,7 +317,7 @@ struct Topics {
 }
 
 async fn topics(api: web::Data<Api>, name: web::Path<String>) -> HttpResponse {
-    let topics = get(&api, &name)
+    let topics = get(&api.shown(), &name)
         .map(ConnectorView::topics)
         .unwrap_or_default();
     HttpResponse::Ok().json(BTreeMap::from([(name.as_str(), Topics { topics })]))

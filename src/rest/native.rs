@@ -121,7 +121,7 @@ fn view(flow: &Flow, totals: &FlowTotals) -> FlowView {
 async fn flows(api: web::Data<Api>) -> HttpResponse {
     let totals = api.registry.flow_totals();
     let none = FlowTotals::default();
-    let views: Vec<_> = (api.flows.iter())
+    let views: Vec<_> = (api.shown().flows.iter())
         .map(|flow| view(flow, totals.get(&flow.label).unwrap_or(&none)))
         .collect();
     HttpResponse::Ok().json(views)
@@ -318,7 +318,8 @@ async fn ready(api: web::Data<Api>) -> HttpResponse {
     if api.stopping.load(Ordering::Acquire) {
         reasons.push("stopping".to_owned());
     }
-    for flow in api
+    let shown = api.shown();
+    for flow in shown
         .flows
         .iter()
         .filter(|flow| flow.config.replication_enabled)

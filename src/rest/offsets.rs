@@ -96,7 +96,8 @@ struct WantedList {
 }
 
 pub(super) async fn list(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    let connector = find(&api, &name)?;
+    let shown = api.shown();
+    let connector = find(&shown, &name)?;
     let table = connector.flow.positions.read(&connector.flow).await;
     let table = table.map_err(|error| ApiError::internal(error.to_string()))?;
     let offsets = table
@@ -138,7 +139,8 @@ pub(super) async fn alter(
     if wanted.is_empty() {
         return Err(ApiError::bad_request(missing));
     }
-    let connector = find(&api, &name)?;
+    let shown = api.shown();
+    let connector = find(&shown, &name)?;
     check_stopped(connector)?;
     let mut changes = Vec::with_capacity(wanted.len());
     for Wanted { partition, offset } in wanted {
@@ -157,7 +159,8 @@ pub(super) async fn alter(
 }
 
 pub(super) async fn reset(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    let connector = find(&api, &name)?;
+    let shown = api.shown();
+    let connector = find(&shown, &name)?;
     check_stopped(connector)?;
     let table = connector.flow.positions.read(&connector.flow).await;
     let table = table.map_err(|error| ApiError::internal(error.to_string()))?;

@@ -1,7 +1,7 @@
 //! Where a group that reads a topic of the source goes on reading on the target.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use engine::offsets::{OffsetSyncStore, SyncTranslation, Translation, UnknownReason};
 use topology::FlowConfig;
@@ -56,7 +56,7 @@ impl Route {
         match self {
             Self::Filtered => None,
             Self::Forth(_) => flow.maps.get(topic, partition),
-            Self::Back(original) => match flow.reverse.get().and_then(Weak::upgrade) {
+            Self::Back(original) => match flow.reverse() {
                 Some(reverse) => reverse.maps.get(original, partition),
                 None => stored.get(original, partition),
             },
@@ -65,7 +65,7 @@ impl Route {
 
     /// The map is one of another process.
     pub(super) fn is_elsewhere(&self, flow: &Flow) -> bool {
-        matches!(self, Self::Back(_)) && flow.reverse.get().is_none()
+        matches!(self, Self::Back(_)) && flow.reverse().is_none()
     }
 
     /// Where `upstream` is on the target by the map.

@@ -72,7 +72,7 @@ impl Herder {
 /// Waits for what is on its way, stores positions and ends every replicator of the flow, also of an earlier herder.
 async fn end_all(flow: std::sync::Arc<Flow>, supervisor: Addr<Supervisor>) {
     let deadline = Instant::now() + DRAIN_LIMIT;
-    while !is_drained(&flow) && Instant::now() < deadline {
+    while !flow.is_drained() && Instant::now() < deadline {
         sleep(DRAIN_POLL).await;
     }
     if let Err(error) = flush_until(&flow, Instant::now() + FLUSH_LIMIT).await {
@@ -104,12 +104,4 @@ fn partitions(flow: &Flow) -> Vec<PartitionKey> {
         }
     });
     keys
-}
-
-fn is_drained(flow: &Flow) -> bool {
-    let mut drained = true;
-    flow.registry.for_each(|status| {
-        drained &= status.key().flow != flow.label || status.is_drained();
-    });
-    drained
 }
