@@ -8,6 +8,7 @@
 )]
 
 mod brokers;
+mod connect;
 mod copy;
 mod crashes;
 mod failover;

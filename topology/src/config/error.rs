@@ -7,7 +7,7 @@ use crate::filter::PatternError;
 use crate::properties::Properties;
 
 /// A key as the user wrote it, with its line if it was written at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyAt {
     /// The key in the file, or the derived key where nothing in the file led to it.
     pub key: String,
@@ -47,6 +47,12 @@ pub enum ConfigError {
     /// No `clusters`, or an empty list.
     #[error("clusters is not set; list the alias of every cluster, as in `clusters = A, B`")]
     MissingClusters,
+    /// A key of a worker's file without which nothing can start.
+    #[error("{key} is not set; a Connect worker needs it")]
+    Missing {
+        /// The key.
+        key: &'static str,
+    },
     /// An alias that cannot be used.
     #[error("{at}: alias `{alias}` {problem}")]
     Alias {
@@ -165,6 +171,7 @@ impl ConfigError {
             | Self::Unsupported { at, .. }
             | Self::Pattern { at, .. } => at.line,
             Self::MissingClusters
+            | Self::Missing { .. }
             | Self::MissingBootstrapServers { .. }
             | Self::UnknownTarget { .. }
             | Self::NoFlows { .. }
