@@ -9,6 +9,7 @@
 
 mod brokers;
 mod connect;
+mod connect_real;
 mod copy;
 mod crashes;
 mod failover;
