@@ -23,6 +23,17 @@ pub enum LeaseError {
     /// Another process copies this flow now.
     #[error("another process has taken over the flow: stop one of both, then restart this one")]
     Lost,
+    /// The target permitted or offered the transactional id when the lease was taken, and does no longer. Tried again: whether the
+    /// flow is still ours cannot be known.
+    #[error(
+        "the flow's state cannot be written, transactional id {transactional_id} was permitted before: {error}"
+    )]
+    Withdrawn {
+        /// The lease's id.
+        transactional_id: String,
+        /// What the target says.
+        error: FenceError,
+    },
     /// Not done, or not known to be done: try again.
     #[error(transparent)]
     Failed(#[from] ClusterError),
@@ -146,7 +157,14 @@ impl Lease {
             *owner = match refreshed {
                 Ok(fenced) => fenced,
                 Err(FenceError::Failed(error)) => return Err(error.into()),
-                Err(_) => return Err(self.lose()),
+                Err(FenceError::Overtaken(_)) => return Err(self.lose()),
+                Err(error @ (FenceError::NotPermitted(_) | FenceError::NotOffered)) => {
+                    let transactional_id = id.clone();
+                    return Err(LeaseError::Withdrawn {
+                        transactional_id,
+                        error,
+                    });
+                }
             };
             held.sequences.clear();
             held.in_doubt = false;

@@ -456,6 +456,7 @@ impl From<LeaseError> for PrepareError {
     fn from(error: LeaseError) -> Self {
         match error {
             LeaseError::Lost => Self::Halt(error.to_string()),
+            LeaseError::Withdrawn { .. } => Self::Retry(error.to_string()),
             LeaseError::Failed(error) => error.into(),
         }
     }
