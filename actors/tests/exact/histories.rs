@@ -143,6 +143,14 @@ fn deleted_before_the_first_start() {
     );
 }
 
+/// What was copied is compared though no map was due yet: the claim was stored before the first batch.
+#[test]
+fn killed_before_the_first_map_was_due() {
+    let copied = Act::Sleep { ms: 600 };
+    let acts = vec![Act::Start, write(20), copied, Act::Kill, write(1)];
+    check_with(true, 60_000, acts);
+}
+
 /// What was fetched is of the old topic, what the target's tail is compared with of the new one.
 #[test]
 fn created_again_while_the_lane_is_taken_over() {
