@@ -6,8 +6,10 @@
 mod connect;
 mod connectors;
 mod errors;
+mod loggers;
 mod native;
 mod offsets;
+mod plugins;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -158,6 +160,8 @@ impl Rest {
                 .wrap(NormalizePath::trim())
                 .configure(native::routes)
                 .configure(connect::routes)
+                .configure(plugins::routes)
+                .configure(loggers::routes)
                 .default_service(web::to(|| async { not_found() }))
         })
         .workers(1)
