@@ -1,7 +1,5 @@
 //! The plugins of the REST API, and log levels.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
-
 use serde_json::{Value, json};
 
 use crate::http::ask;
