@@ -30,7 +30,7 @@ use crate::logging;
 use crate::rest::{Api, ConnectMode, Rest};
 use crate::signals::Signals;
 pub(crate) use configs::{Configs, Connector};
-pub(crate) use plan::{Idle, class_not_found};
+pub(crate) use plan::Idle;
 pub(crate) use records::{ConfigRecord, Restart, Settings};
 pub(crate) use store::{Store, StoreError};
 

@@ -2,6 +2,7 @@
 
 use std::env::{self, VarError};
 use std::io::{IsTerminal, stderr};
+use std::sync::OnceLock;
 
 use tracing::{Subscriber, error, subscriber, warn};
 use tracing_subscriber::EnvFilter;
@@ -12,14 +13,28 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use crate::cli::LogFormat;
 use crate::config::Fault;
 
+mod levels;
 #[cfg(feature = "demo")]
 pub(crate) mod recent;
+
+use levels::Apply;
+pub(crate) use levels::{LevelError, Levels, Logger};
 
 /// What is logged without a usable `RUST_LOG`.
 pub(crate) const DEFAULT_FILTER: &str = "info";
 const VARIABLE: &str = "RUST_LOG";
 /// Where our own lines come from, as `RUST_LOG` may name it.
 const OUR_TARGETS: [&str; 5] = ["actors", "batch", "crosscurrent", "engine", "topology"];
+
+/// The server behind REST tells of its own starts, and of every request that is none.
+const QUIET: [&str; 2] = ["actix_http=off", "actix_server=warn"];
+/// Set once, when logging is.
+static LEVELS: OnceLock<Levels> = OnceLock::new();
+
+/// The levels of this process; none before logging is set up, or if somebody else did that.
+pub(crate) fn levels() -> Option<&'static Levels> {
+    LEVELS.get()
+}
 
 /// Where log lines go.
 pub(crate) enum Writer {
@@ -34,7 +49,7 @@ pub(crate) enum Writer {
 /// be used is said, and ignored.
 pub(crate) fn init(format: LogFormat, default_filter: &str, writer: Writer) {
     let wanted = match env::var(VARIABLE) {
-        Ok(text) => read_filter(&text),
+        Ok(text) => check_filter(&text),
         Err(VarError::NotPresent) => Ok(None),
         Err(VarError::NotUnicode(_)) => Err("it is no text".to_owned()),
     };
@@ -42,14 +57,13 @@ pub(crate) fn init(format: LogFormat, default_filter: &str, writer: Writer) {
         Ok(filter) => (filter, None),
         Err(complaint) => (None, Some(complaint)),
     };
-    let subscriber = subscriber(
-        format,
-        filter.unwrap_or_else(|| EnvFilter::new(default_filter)),
-        writer,
-    );
+    let words = filter.unwrap_or_else(|| default_filter.to_owned());
+    let (subscriber, apply) = subscriber(format, filter_of(&words), writer);
     if subscriber::set_global_default(subscriber).is_err() {
         return; // somebody else's logging is as good
     }
+    // Nobody else sets it.
+    _ = LEVELS.set(Levels::new(&words, apply));
     if let Some(problem) = complaint {
         warn!(
             %problem,
@@ -84,28 +98,22 @@ pub(crate) fn report(format: LogFormat, faults: &[Fault]) {
         return;
     }
     let everything = EnvFilter::default().add_directive(LevelFilter::TRACE.into());
-    subscriber::with_default(
-        subscriber(format, everything, Writer::StandardError),
-        || {
-            for fault in faults {
-                error!(file = fault.file, line = fault.line, "{}", fault.what);
-            }
-        },
-    );
+    let (subscriber, _) = subscriber(format, everything, Writer::StandardError);
+    subscriber::with_default(subscriber, || {
+        for fault in faults {
+            error!(file = fault.file, line = fault.line, "{}", fault.what);
+        }
+    });
 }
 
-/// Log lines on standard error. One that cannot be written is dropped: the default, to print that, panics when
-/// standard error is a broken pipe.
+/// Log lines on standard error, and what puts another filter to work. A line that cannot be written is dropped: the default, to
+/// print that, panics when standard error is a broken pipe.
 fn subscriber(
     format: LogFormat,
     filter: EnvFilter,
     writer: Writer,
-) -> Box<dyn Subscriber + Send + Sync> {
-    // The server behind REST tells of its own starts, and of every request that is none.
-    let quiet = ["actix_http=off", "actix_server=warn"];
-    let quiet = quiet
-        .into_iter()
-        .filter_map(|directive| directive.parse().ok());
+) -> (Box<dyn Subscriber + Send + Sync>, Apply) {
+    let quiet = QUIET.iter().filter_map(|directive| directive.parse().ok());
     let filter = quiet.fold(filter, EnvFilter::add_directive);
     let colours = matches!(writer, Writer::StandardError) && stderr().is_terminal();
     let writer = match writer {
@@ -118,15 +126,26 @@ fn subscriber(
         .with_env_filter(filter)
         .with_writer(writer)
         .with_ansi(colours);
+    // A handle that has lost its subscriber has nothing to change.
     match format {
-        LogFormat::Text => Box::new(builder.finish()),
-        LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
+        LogFormat::Text => {
+            let builder = builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            let apply: Apply = Box::new(move |filter| drop(handle.reload(filter)));
+            (Box::new(builder.finish()), apply)
+        }
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            let handle = builder.reload_handle();
+            let apply: Apply = Box::new(move |filter| drop(handle.reload(filter)));
+            (Box::new(builder.finish()), apply)
+        }
     }
 }
 
 /// `Ok(None)` for an empty text. A bare word that is neither a level nor one of our targets is refused: the filter
 /// would take a misspelt level for a module's name, and then say nothing at all.
-fn read_filter(text: &str) -> Result<Option<EnvFilter>, String> {
+fn check_filter(text: &str) -> Result<Option<String>, String> {
     let words: Vec<&str> = text
         .split(',')
         .map(str::trim)
@@ -143,8 +162,16 @@ fn read_filter(text: &str) -> Result<Option<EnvFilter>, String> {
     if let Some(word) = words.iter().find(|word| !known(word)) {
         return Err(format!("`{}` is no level", word.escape_debug()));
     }
-    let parsed = EnvFilter::builder().parse(words.join(","));
-    parsed.map(Some).map_err(|error| error.to_string())
+    let words = words.join(",");
+    let parsed = EnvFilter::builder().parse(&words);
+    parsed
+        .map(|_| Some(words))
+        .map_err(|error| error.to_string())
+}
+
+/// Of words that [`check_filter`] let pass.
+fn filter_of(words: &str) -> EnvFilter {
+    EnvFilter::builder().parse_lossy(words)
 }
 
 #[cfg(test)]
@@ -163,11 +190,11 @@ mod tests {
             "info, engine=trace",
             "a::b=info",
         ] {
-            assert!(matches!(read_filter(good), Ok(Some(_))), "{good}");
+            assert!(matches!(check_filter(good), Ok(Some(_))), "{good}");
         }
-        assert!(matches!(read_filter(" "), Ok(None)));
+        assert!(matches!(check_filter(" "), Ok(None)));
         for bad in ["infoo", "actors=loud", "info,verbose", "=", "a=b=c"] {
-            assert!(read_filter(bad).is_err(), "{bad}");
+            assert!(check_filter(bad).is_err(), "{bad}");
         }
     }
 }

@@ -8,8 +8,10 @@ mod connect;
 mod connectors;
 mod errors;
 mod found;
+mod loggers;
 mod native;
 mod offsets;
+mod plugins;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -208,6 +210,8 @@ impl Rest {
                 .wrap(NormalizePath::trim())
                 .configure(native::routes)
                 .configure(connect::routes)
+                .configure(plugins::routes)
+                .configure(loggers::routes)
                 .default_service(web::to(|| async { not_found() }))
         })
         .workers(1)

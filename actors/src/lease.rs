@@ -23,6 +23,17 @@ pub enum LeaseError {
     /// Another process copies this flow now.
     #[error("another process has taken over the flow: stop one of both, then restart this one")]
     Lost,
+    /// The target permitted or offered the transactional id when the lease was taken, and does no longer. Tried again: whether the
+    /// flow is still ours cannot be known.
+    #[error(
+        "the flow's state cannot be written, transactional id {transactional_id} was permitted before: {error}"
+    )]
+    Withdrawn {
+        /// The lease's id.
+        transactional_id: String,
+        /// What the target says.
+        error: FenceError,
+    },
     /// Not done, or not known to be done: try again.
     #[error(transparent)]
     Failed(#[from] ClusterError),
@@ -146,7 +157,14 @@ impl Lease {
             *owner = match refreshed {
                 Ok(fenced) => fenced,
                 Err(FenceError::Failed(error)) => return Err(error.into()),
-                Err(_) => return Err(self.lose()),
+                Err(FenceError::Overtaken(_)) => return Err(self.lose()),
+                Err(error @ (FenceError::NotPermitted(_) | FenceError::NotOffered)) => {
+                    let transactional_id = id.clone();
+                    return Err(LeaseError::Withdrawn {
+                        transactional_id,
+                        error,
+                    });
+                }
             };
             held.sequences.clear();
             held.in_doubt = false;
@@ -191,4 +209,93 @@ pub(crate) fn is_overtaken(code: Option<ErrorCode>) -> bool {
                 | ErrorCode::INVALID_PRODUCER_ID_MAPPING
         )
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use embedded::{
+        Effect, EmbeddedCluster, Fault, Operation, PatternType, ResourcePattern, ResourceType,
+        Settings,
+    };
+    use engine::batch::{BatchBuilder, Codec};
+    use engine::wire::{BufferPool, ConnectOptions};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(300);
+
+    fn target(cluster: &EmbeddedCluster) -> Arc<Cluster> {
+        let bootstrap = cluster.bootstrap();
+        let (host, port) = bootstrap.rsplit_once(':').expect("an address");
+        let port = port.parse().expect("a port");
+        let options = ConnectOptions {
+            client_id: "lease".into(),
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            pool: BufferPool::default(),
+        };
+        Cluster::new(
+            "west",
+            vec![(host.to_owned(), port)],
+            options,
+            Duration::from_secs(30),
+            tokio::runtime::Handle::current(),
+        )
+    }
+
+    fn batch() -> RawBatch {
+        let mut builder = BatchBuilder::new(Codec::None);
+        builder
+            .push(1_700_000_000_000, Some(b"key"), Some(b"state"), &[])
+            .expect("small");
+        builder.build().expect("one record")
+    }
+
+    /// An answer is lost, and the permission is withdrawn: nobody has taken over, and when it is back the lease is as well.
+    #[test]
+    fn a_withdrawn_permission_is_not_another_process() {
+        let authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+        let properties = [
+            ("authorizer.class.name", authorizer),
+            ("allow.everyone.if.no.acl.found", "true"),
+        ];
+        let cluster = EmbeddedCluster::start_with(Settings {
+            properties: properties
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            ..Settings::default()
+        })
+        .expect("it starts");
+        actix::System::new().block_on(async {
+            let (target, lease) = (target(&cluster), Lease::default());
+            (target.create_compacted_topic("state", 1, 1).await).expect("created");
+            let why = lease.take(&target, "crosscurrent-east", &[("state", 0)]);
+            assert!(why.await.expect("taken").is_none());
+            let append = || lease.append(&target, "state", 0, batch(), PATIENCE);
+            append().await.expect("ours");
+
+            let silent = cluster.inject(Fault::new(Effect::NeverAnswer).on_topic("state"));
+            assert!(matches!(append().await, Err(LeaseError::Failed(_))));
+            drop(silent);
+            let id = ResourcePattern {
+                resource_type: ResourceType::TransactionalId,
+                pattern_type: PatternType::Prefixed,
+                name: "crosscurrent-".to_owned(),
+            };
+            cluster.deny("User:*", Operation::Write, id.clone());
+            let refused = append().await.expect_err("not permitted");
+            assert!(matches!(refused, LeaseError::Withdrawn { .. }), "{refused}");
+            let told = refused.to_string();
+            assert!(
+                told.contains("crosscurrent-east") && told.contains("allow WRITE"),
+                "{told}"
+            );
+            assert!(!lease.is_lost());
+
+            cluster.revoke("User:*", Operation::Write, &id);
+            append().await.expect("ours still");
+        });
+    }
 }

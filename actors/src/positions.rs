@@ -121,7 +121,8 @@ impl Positions {
         Ok(partitions)
     }
 
-    /// Stores the positions that have changed. Returns how many. `patience` bounds the answer to one request.
+    /// Stores the positions that have changed, each behind the map that reaches it and names it. Returns how many. `patience`
+    /// bounds the answer to one request.
     ///
     /// # Errors
     /// [`LeaseError`] of the first partition of the offsets topic that cannot be written; what was not written is
@@ -131,6 +132,23 @@ impl Positions {
             return Ok(0);
         };
         let mut stored = self.stored.lock().await;
+        let (mut count, behind) = Self::flush_due(flow, partitions, &mut stored, patience).await?;
+        if behind {
+            count += Self::flush_due(flow, partitions, &mut stored, patience)
+                .await?
+                .0;
+        }
+        Ok(count)
+    }
+
+    /// True: an earlier answer was missing, and what may be stored was stored for certain before something newer is.
+    async fn flush_due(
+        flow: &Flow,
+        partitions: NonZeroU32,
+        stored: &mut HashMap<PartitionKey, i64>,
+        patience: Duration,
+    ) -> Result<(usize, bool), LeaseError> {
+        let mut behind = false;
         let mut due: BTreeMap<u32, Vec<(PartitionKey, i64, Vec<u8>)>> = BTreeMap::new();
         for snapshot in flow.registry.snapshots() {
             let Some(acked) = snapshot.acked.filter(|acked| *acked >= 0) else {
@@ -139,49 +157,54 @@ impl Positions {
             if snapshot.key.flow != flow.label || stored.get(&snapshot.key) == Some(&acked) {
                 continue;
             }
-            let key = encode_key(flow, &snapshot.key);
+            let at = snapshot.key;
+            let Some(position) = flow.maps.store_position(&at.topic, at.partition, acked) else {
+                continue;
+            };
+            behind |= position != acked;
+            let key = encode_key(flow, &at);
             let partition = partition_for_key(&key, partitions);
-            due.entry(partition)
-                .or_default()
-                .push((snapshot.key, acked, key));
+            due.entry(partition).or_default().push((at, position, key));
         }
-        let changed = due
-            .values()
-            .flatten()
-            .map(|(key, acked, _)| (&*key.topic, key.partition, *acked));
-        flow.maps.before_positions(flow, changed, patience).await?;
+        flow.maps.flush(flow, patience).await?;
         let mut count = 0;
         for (partition, positions) in due {
             let mut builder = BatchBuilder::new(Codec::None);
             let mut written = Vec::new();
-            for (at, acked, key) in positions {
-                let value = SourceOffset::new(UpstreamOffset(acked)).encode();
+            let mut note = |written: &mut Vec<(PartitionKey, i64)>| {
+                for (at, position) in written.drain(..) {
+                    let (topic, partition) = (&at.topic, at.partition);
+                    flow.maps.position_stored(topic, partition, position);
+                    stored.insert(at, position);
+                    count += 1;
+                }
+            };
+            for (at, position, key) in positions {
+                let value = SourceOffset::new(UpstreamOffset(position)).encode();
                 if builder
                     .push(now_ms(), Some(&key), Some(&value), &[])
                     .is_err()
                 {
                     break; // the rest goes with the next flush
                 }
-                written.push((at, acked));
+                written.push((at, position));
                 if builder.count() >= RECORDS_PER_BATCH {
-                    self.append(
+                    Self::append(
                         flow,
                         partition,
                         std::mem::replace(&mut builder, BatchBuilder::new(Codec::None)),
                         patience,
                     )
                     .await?;
-                    count += written.len();
-                    stored.extend(written.drain(..));
+                    note(&mut written);
                 }
             }
             if builder.count() > 0 {
-                self.append(flow, partition, builder, patience).await?;
-                count += written.len();
-                stored.extend(written);
+                Self::append(flow, partition, builder, patience).await?;
+                note(&mut written);
             }
         }
-        Ok(count)
+        Ok((count, behind))
     }
 
     /// What is stored now, of all connectors that share the topic.
@@ -252,7 +275,7 @@ impl Positions {
                         reason: error.to_string(),
                     })?;
                 }
-                self.append(flow, partition, builder, patience).await?;
+                Self::append(flow, partition, builder, patience).await?;
             }
         }
         let mut stored = self.stored.lock().await;
@@ -271,7 +294,6 @@ impl Positions {
     }
 
     async fn append(
-        &self,
         flow: &Flow,
         partition: u32,
         builder: BatchBuilder,

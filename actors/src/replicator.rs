@@ -324,6 +324,7 @@ impl Replicator {
                 this.rules = prepared.rules;
                 this.prepared = true;
                 this.position = prepared.position;
+                this.at.map.starts_at(prepared.position);
                 this.status.start_at(prepared.position);
                 this.target_backoff.reset();
                 this.target_trouble = None;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use actors::TargetState;
+use topology::connect_def::{ConfigFault, find_plugin};
 use topology::{ConnectWorker, Connector, ConnectorSet, FlowConfig, FlowId, identify};
 
 use super::configs::Configs;
@@ -50,8 +51,9 @@ pub(crate) fn plan(worker: &ConnectWorker, configs: &Configs) -> Plan {
         let resolved = worker.resolve(&found.config);
         let Some((connector, id)) = identify(&resolved) else {
             let trace = match resolved.get("connector.class") {
-                Some(class) if Connector::of_class(class.trim()).is_none() => {
-                    class_not_found(class)
+                Some(class) if find_plugin(class.trim()).is_none() => {
+                    let class = class.clone();
+                    ConfigFault::UnknownClass { class }.to_string()
                 }
                 Some(_) => "source.cluster.alias is not set".to_owned(),
                 None => "connector.class is not set".to_owned(),
@@ -174,25 +176,6 @@ impl Plan {
         ConnectWorker::check_loops(all).map_err(|error| error.to_string())?;
         Ok(config)
     }
-}
-
-/// Connect's own text for a class that it does not find.
-pub(crate) fn class_not_found(class: &str) -> String {
-    let mut known: Vec<String> = [Connector::Source, Connector::Checkpoint, Connector::Heartbeat]
-        .map(|connector| {
-            let class = connector.class();
-            format!(
-                "PluginDesc{{klass=class {class}, name='{class}', version='{0}', encodedVersion={0}, type=source, \
-                 typeName='source', location='classpath'}}",
-                crate::rest::CONNECT_VERSION
-            )
-        })
-        .into();
-    known.sort();
-    format!(
-        "Failed to find any class that implements Connector and which name matches {class}, available connectors are: {}",
-        known.join(", ")
-    )
 }
 
 #[cfg(test)]

@@ -37,6 +37,9 @@ pub(crate) enum StoreError {
         "another worker has taken over the storage topics: stop one of both, then restart this one"
     )]
     Lost,
+    /// What we were allowed to do is not allowed any more.
+    #[error(transparent)]
+    Withdrawn(LeaseError),
     /// A broker does not answer, or refuses.
     #[error(transparent)]
     Failed(#[from] ClusterError),
@@ -60,6 +63,7 @@ impl From<LeaseError> for StoreError {
         match error {
             LeaseError::Lost => Self::Lost,
             LeaseError::Failed(error) => Self::Failed(error),
+            LeaseError::Withdrawn { .. } => Self::Withdrawn(error),
         }
     }
 }

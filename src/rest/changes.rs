@@ -1,20 +1,20 @@
 //! What changes connectors: with a Connect worker, records of its config topic; with `crosscurrent run`, wishes only.
 
-use std::collections::BTreeMap;
-
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::TargetState;
 use serde::Deserialize;
-use serde_json::Value;
-use topology::{Connector, ConnectorSet, identify};
+use serde_json::{Map, Value};
+use topology::connect_def::{self, ConfigFault, Report};
+use topology::{ConfigError, ConnectorSet, identify};
 
 use super::connect::{CONFIG_IS_A_FILE, body, running};
 use super::connectors::{HIDDEN, InfoView, TaskId};
 use super::errors::{Answer, ApiError, plain};
 use super::found::{find, masked_all};
+use super::plugins::{malformed, read_config, settings};
 use super::{Api, ConnectMode};
-use crate::connect::{ConfigRecord, Configs, Restart, Settings, StoreError, class_not_found};
+use crate::connect::{ConfigRecord, Configs, Restart, Settings, StoreError};
 
 /// Names are part of keys and of URLs.
 const NAME_BYTES_MAX: usize = 1_024;
@@ -45,42 +45,13 @@ fn is_json(request: &HttpRequest) -> bool {
         })
 }
 
-/// A configuration as JSON has it: Jackson makes text of whatever is no text; null is left out, or removes.
-type Given = BTreeMap<String, Value>;
-
-fn text(value: &Value) -> Result<Option<String>, ApiError> {
-    match value {
-        Value::Null => Ok(None),
-        Value::String(text) => Ok(Some(text.clone())),
-        Value::Bool(_) | Value::Number(_) => Ok(Some(value.to_string())),
-        Value::Array(_) | Value::Object(_) => Err(malformed(
-            "Cannot deserialize value of type `java.lang.String` from Object or Array value: values are texts",
-        )),
-    }
-}
-
-/// Connect answers 500 to a body that it cannot read.
-fn malformed(message: impl Into<String>) -> ApiError {
-    ApiError::internal(message)
-}
-
-fn settings(given: &Given) -> Result<Settings, ApiError> {
-    let mut settings = Settings::new();
-    for (key, value) in given {
-        if let Some(text) = text(value)? {
-            settings.insert(key.clone(), text);
-        }
-    }
-    Ok(settings)
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Create {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
-    config: Option<Given>,
+    config: Option<Map<String, Value>>,
     #[serde(default)]
     initial_state: Option<String>,
 }
@@ -97,13 +68,9 @@ pub(super) async fn create(
     }
     let connect = writable(&api)?;
     if bytes.is_empty() {
-        return Err(malformed(
-            "Cannot invoke \"org.apache.kafka.connect.runtime.rest.entities.CreateConnectorRequest.name()\" because \
-             \"createRequest\" is null",
-        ));
+        return Err(malformed(&"there is none"));
     }
-    let create: Create =
-        serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
+    let create: Create = serde_json::from_slice(&bytes).map_err(|error| malformed(&error))?;
     let target = match create.initial_state.map(|state| state.to_ascii_uppercase()) {
         None => None,
         Some(state) => Some(match state.as_str() {
@@ -111,21 +78,18 @@ pub(super) async fn create(
             "PAUSED" => TargetState::Paused,
             "STOPPED" => TargetState::Stopped,
             _ => {
-                return Err(malformed(format!(
-                    "initial_state: no enum constant {state}; write RUNNING, PAUSED or STOPPED"
-                )));
+                let why = "initial_state is none of RUNNING, PAUSED and STOPPED";
+                return Err(malformed(&why));
             }
         }),
     };
     let Some(given) = create.config else {
-        return Err(malformed(
-            "Cannot invoke \"java.util.Map.get(Object)\" because \"connectorConfig\" is null",
-        ));
+        return Err(malformed(&"config is missing"));
     };
     let name = create.name.unwrap_or_default().trim().to_owned();
-    let mut config = settings(&given)?;
+    let mut config = settings(given)?;
     name_into(&name, &mut config)?;
-    check(connect, &name, &config)?;
+    check(connect, &config)?;
     let decide = |configs: &Configs| {
         if configs.contains(&name) {
             let message = format!("Connector {name} already exists");
@@ -196,54 +160,38 @@ fn name_into(name: &str, config: &mut Settings) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Connect's text of the 400 for these faults.
-fn invalid(faults: &[String]) -> ApiError {
-    ApiError::bad_request(format!(
-        "Connector configuration is invalid and contains the following {} error(s):\n{}\nYou can also find the above list of \
-         errors at the endpoint `/connector-plugins/{{connectorType}}/config/validate`",
-        faults.len(),
-        faults.join("\n")
-    ))
-}
-
-/// Whether a connector with this configuration could run. As in Connect, what is wrong with a pattern shows when it is
-/// started.
-fn check(connect: &ConnectMode, name: &str, config: &Settings) -> Result<(), ApiError> {
+/// Connect's report on a configuration, with what this version cannot do. As in Connect, what is wrong with a pattern shows
+/// when the connector is started.
+///
+/// # Errors
+/// It is not said which connector it is for.
+pub(super) fn report(connect: &ConnectMode, config: &Settings) -> Result<Report, ConfigFault> {
     let resolved = connect.file.resolve(config);
-    let Some(class) = resolved.get("connector.class") else {
-        let members: Vec<_> = config.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        return Err(ApiError::bad_request(format!(
-            "Connector config {{{}}} contains no connector type",
-            members.join(", ")
-        )));
+    let mut report = connect_def::validate(&resolved)?;
+    let Some((connector, id)) = identify(&resolved) else {
+        return Ok(report);
     };
-    if Connector::of_class(class.trim()).is_none() {
-        return Err(ApiError::bad_request(class_not_found(class)));
-    }
-    let mut faults = Vec::new();
-    if name.is_empty() {
-        faults.push("Invalid value  for configuration name: String may not be empty".to_owned());
-    }
-    match identify(&resolved) {
-        None => faults.push(
-            "Missing required configuration \"source.cluster.alias\" which has no default value."
-                .to_owned(),
-        ),
-        Some((connector, id)) => {
-            let mut set = ConnectorSet::default();
-            *set.slot(connector) = Some(config.clone());
-            if let Err(errors) = connect.file.flow(&id, &set) {
-                let at_start = |error: &&topology::ConfigError| {
-                    !matches!(error, topology::ConfigError::Pattern { .. })
-                };
-                faults.extend(errors.iter().filter(at_start).map(ToString::to_string));
+    let mut set = ConnectorSet::default();
+    *set.slot(connector) = Some(config.clone());
+    if let Err(errors) = connect.file.flow(&id, &set) {
+        for error in errors.iter() {
+            let key = error.key().unwrap_or("connector.class");
+            let mut known = report.configs.iter();
+            let said = known.any(|info| info.value.name == key && !info.value.errors.is_empty());
+            if !said && !matches!(error, ConfigError::Pattern { .. }) {
+                report.add_error(key, error.to_string());
             }
         }
     }
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err(invalid(&faults))
+    Ok(report)
+}
+
+fn check(connect: &ConnectMode, config: &Settings) -> Result<(), ApiError> {
+    let report =
+        report(connect, config).map_err(|fault| ApiError::bad_request(fault.to_string()))?;
+    match report.refusal() {
+        Some(message) => Err(ApiError::bad_request(message)),
+        None => Ok(()),
     }
 }
 
@@ -262,10 +210,6 @@ fn unmask(config: &mut Settings, before: Option<&Settings>) -> Result<(), ApiErr
     Ok(())
 }
 
-fn given(bytes: &web::Bytes) -> Result<Given, ApiError> {
-    serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))
-}
-
 /// `PUT /connectors/{c}/config`.
 pub(super) async fn put_config(
     api: web::Data<Api>,
@@ -279,12 +223,12 @@ pub(super) async fn put_config(
         return Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
     let name = name.into_inner();
-    let mut config = settings(&given(&bytes)?)?;
+    let mut config = read_config(&bytes)?;
     name_into(&name, &mut config)?;
     let decide = |configs: &Configs| {
         let before = configs.get(&name);
         unmask(&mut config, before.as_ref().map(|before| &before.config))?;
-        check(connect, &name, &config)?;
+        check(connect, &config)?;
         let record = ConfigRecord::Connector(name.clone(), Some(config.clone()));
         Ok::<_, ApiError>((vec![record], before))
     };
@@ -310,19 +254,21 @@ pub(super) async fn patch_config(
         return Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
     let name = name.into_inner();
-    let patch = given(&bytes)?;
+    let patch: Map<String, Value> =
+        serde_json::from_slice(&bytes).map_err(|error| malformed(&error))?;
+    let removed: Vec<_> = (patch.iter())
+        .filter(|(_, value)| value.is_null())
+        .map(|(key, _)| key.clone())
+        .collect();
+    let set = settings(patch)?;
     let decide = |configs: &Configs| {
         let before = found(configs, &name)?;
         let mut config = before.config.clone();
-        for (key, value) in &patch {
-            match text(value)? {
-                Some(text) => drop(config.insert(key.clone(), text)),
-                None => drop(config.remove(key)),
-            }
-        }
+        config.retain(|key, _| !removed.contains(key));
+        config.extend(set.clone());
         name_into(&name, &mut config)?;
         unmask(&mut config, Some(&before.config))?;
-        check(connect, &name, &config)?;
+        check(connect, &config)?;
         let record = ConfigRecord::Connector(name.clone(), Some(config.clone()));
         Ok::<_, ApiError>((vec![record], info(&name, &config, before.tasks.len())))
     };

@@ -8,19 +8,17 @@ use actix_web::{HttpRequest, HttpResponse, Route, web};
 use actors::TargetState;
 use serde::Serialize;
 
-use crate::connect::Restart;
-
-use super::connectors::{CONNECT_VERSION, ConnectorView, InfoView, KINDS, StatusView};
+use super::connectors::{CONNECT_VERSION, ConnectorView, InfoView, StatusView};
 use super::errors::{Answer, ApiError, plain};
 use super::found::{self, find};
 use super::{Api, Shown, changes, offsets};
+use crate::connect::Restart;
 
 pub(super) const CONFIG_IS_A_FILE: &str = "connectors are made from the file of `crosscurrent run`: change the file and restart the process";
-const LOGS_ARE_SET_AT_START: &str = "log levels are those of RUST_LOG at the start of the process";
 
 /// All routes of Connect.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    let all: [(&str, Vec<Route>); 21] = [
+    let all: [(&str, Vec<Route>); 16] = [
         ("/", vec![read().to(root)]),
         ("/health", vec![read().to(health)]),
         (
@@ -65,17 +63,6 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
                 web::patch().to(offsets::alter),
                 web::delete().to(offsets::reset),
             ],
-        ),
-        ("/connector-plugins", vec![read().to(plugins)]),
-        ("/connector-plugins/{p}/config", vec![read().to(plugin)]),
-        (
-            "/connector-plugins/{p}/config/validate",
-            vec![web::put().to(plugin)],
-        ),
-        ("/admin/loggers", vec![read().to(loggers)]),
-        (
-            "/admin/loggers/{l}",
-            vec![read().to(logger), web::put().to(set_logger)],
         ),
     ];
     for (path, routes) in all {
@@ -165,7 +152,7 @@ struct Expanded {
 }
 
 /// The values of a query's key, decoded.
-fn query(request: &HttpRequest, key: &str) -> Vec<String> {
+pub(super) fn query(request: &HttpRequest, key: &str) -> Vec<String> {
     let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
     let pairs = pairs.map(web::Query::into_inner).unwrap_or_default();
     (pairs.into_iter())
@@ -296,79 +283,4 @@ struct Topics {
 async fn topics(api: web::Data<Api>, name: web::Path<String>) -> HttpResponse {
     let topics = found::topics(&api, &name);
     HttpResponse::Ok().json(BTreeMap::from([(name.as_str(), Topics { topics })]))
-}
-
-#[derive(Serialize)]
-struct Plugin {
-    class: String,
-    r#type: &'static str,
-    version: &'static str,
-}
-
-async fn plugins() -> HttpResponse {
-    let mut plugins = KINDS.map(|kind| Plugin {
-        class: kind.class(),
-        r#type: "source",
-        version: CONNECT_VERSION,
-    });
-    plugins.sort_by(|a, b| a.class.cmp(&b.class));
-    HttpResponse::Ok().json(plugins)
-}
-
-/// Definitions of keys and validation are for who changes configurations.
-async fn plugin(name: web::Path<String>) -> Answer {
-    let known = KINDS.iter().any(|kind| {
-        let simple = kind.to_string();
-        *name == kind.class()
-            || *name == simple
-            || Some(name.as_str()) == simple.strip_suffix("Connector")
-    });
-    if known {
-        Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, CONFIG_IS_A_FILE))
-    } else {
-        Err(ApiError::not_found(format!("Unknown plugin {name}.")))
-    }
-}
-
-#[derive(Serialize)]
-struct Logger {
-    level: &'static str,
-    last_modified: Option<i64>,
-}
-
-/// The most detailed level that anything is logged at.
-fn root_logger() -> Logger {
-    use tracing::level_filters::LevelFilter;
-    let level = match LevelFilter::current() {
-        LevelFilter::OFF => "OFF",
-        LevelFilter::ERROR => "ERROR",
-        LevelFilter::WARN => "WARN",
-        LevelFilter::INFO => "INFO",
-        LevelFilter::DEBUG => "DEBUG",
-        _ => "TRACE",
-    };
-    Logger {
-        level,
-        last_modified: None,
-    }
-}
-
-async fn loggers() -> HttpResponse {
-    HttpResponse::Ok().json(BTreeMap::from([("root", root_logger())]))
-}
-
-fn find_logger(name: &str) -> Result<Logger, ApiError> {
-    if name == "root" {
-        return Ok(root_logger());
-    }
-    Err(ApiError::not_found(format!("Logger {name} not found.")))
-}
-
-async fn logger(name: web::Path<String>) -> Answer {
-    Ok(HttpResponse::Ok().json(find_logger(&name)?))
-}
-
-async fn set_logger(bytes: Result<web::Bytes, actix_web::Error>) -> Answer {
-    body(bytes)?;
-    Err(ApiError::conflict(LOGS_ARE_SET_AT_START))
 }

@@ -121,7 +121,7 @@ impl Found {
             .as_ref()
             .and_then(|stored| stored.config.get("connector.class"));
         match class {
-            Some(class) if topology::Connector::of_class(class.trim()).is_none() => "unknown",
+            Some(class) if topology::connect_def::find_plugin(class.trim()).is_none() => "unknown",
             _ => "source",
         }
     }

@@ -11,6 +11,7 @@ mod http;
 mod lean;
 #[cfg(feature = "demo")]
 mod live;
+mod plugins;
 mod program;
 mod rest;
 mod running;

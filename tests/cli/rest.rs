@@ -14,14 +14,14 @@ use crate::program::{Folder, PATIENCE, STOP_PATIENCE, closed_port, command, one_
 
 const SOURCE: &str = "/connectors/a-%3Eb.MirrorSourceConnector";
 
-struct Running {
+pub(crate) struct Running {
     folder: Folder,
     process: Process,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Running {
-    fn start(more: &str) -> Self {
+    pub(crate) fn start(more: &str) -> Self {
         let (source, target) = (closed_port(), closed_port());
         let folder = Folder::with(one_flow(&source, &target, more));
         let mut process = folder.spawn(command(&["run", &folder.file(), "--rest", "127.0.0.1:0"]));
@@ -40,7 +40,7 @@ impl Running {
     }
 
     /// Ends it, in order; there was no panic.
-    fn stop(mut self) -> String {
+    pub(crate) fn stop(mut self) -> String {
         self.process.signal(Signal::SIGTERM).unwrap();
         let status = self.process.wait(STOP_PATIENCE).unwrap();
         assert_eq!(status.code(), Some(0), "{}", self.process.log_tail());

@@ -33,6 +33,7 @@
 
 mod alias;
 mod config;
+pub mod connect_def;
 mod cycle;
 mod filter;
 mod policy;

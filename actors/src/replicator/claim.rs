@@ -107,9 +107,8 @@ pub(super) async fn claim(
             None
         }
     };
-    let new = map.anchor().is_none() || !producer.fenced;
-    map.taken_over((producer.id, producer.epoch));
-    if new {
+    map.taken_over((producer.id, producer.epoch), producer.fenced);
+    if !map.is_noted() {
         // Else a crash before the next flush would leave nothing to compare from.
         flow.maps
             .flush(&flow, flow.config.target.request_timeout)
@@ -146,9 +145,9 @@ impl Replicator {
     /// The position moves past something that is not copied, with nothing on its way before it.
     pub(super) fn skipped(&mut self, upstream_last: i64) {
         self.settle_epoch(upstream_last);
-        self.status.acknowledged(upstream_last, 0, 0, now_ms());
         let (_, downstream) = self.at.map.map.ends();
         self.at.map.map.settle(upstream_last + 1, downstream);
+        self.status.acknowledged(upstream_last, 0, 0, now_ms());
     }
 
     fn claim(&mut self, ctx: &mut Context<Self>) {
@@ -177,7 +176,12 @@ impl Replicator {
         self.sent_at = Instant::now();
         self.target_backoff.reset();
         self.set_target_trouble(None);
-        if let Some(resume_at) = claimed.resume_at.filter(|resume_at| *resume_at != position) {
+        // Records at the target's end that are none of the source's may be copies of what it has lost since we read it, or of an
+        // earlier topic of that name; and what was read may be just those. So it is read again, which tells whether the log is
+        // the same.
+        let foreign = self.at.map.ends_unknown();
+        let elsewhere = |resume_at: &i64| *resume_at != position || foreign;
+        if let Some(resume_at) = claimed.resume_at.filter(elsewhere) {
             self.drop_backlog();
             self.position = resume_at;
             self.last_fetched_epoch = self.at.map.leader_epoch().unwrap_or(-1);
@@ -456,6 +460,7 @@ impl From<LeaseError> for PrepareError {
     fn from(error: LeaseError) -> Self {
         match error {
             LeaseError::Lost => Self::Halt(error.to_string()),
+            LeaseError::Withdrawn { .. } => Self::Retry(error.to_string()),
             LeaseError::Failed(error) => error.into(),
         }
     }

@@ -25,6 +25,11 @@ fn write(batches: usize) -> Act {
 
 #[track_caller]
 fn check(fenced: bool, acts: Vec<Act>) {
+    check_with(fenced, 100, acts);
+}
+
+#[track_caller]
+fn check_with(fenced: bool, flush_ms: u64, acts: Vec<Act>) {
     let topic = TopicSetup {
         compacted: false,
         target_compacted: false,
@@ -35,7 +40,7 @@ fn check(fenced: bool, acts: Vec<Act>) {
         both_ways: false,
         read_committed: true,
         fenced,
-        flush_ms: 100,
+        flush_ms,
         topics: [topic; 2],
     };
     let verdict = run::run(&Plan {
@@ -82,8 +87,11 @@ fn deleted_while_nobody_copied() {
     let delete = |percent| Act::Delete { at: AT, percent };
     let copied = Act::Sleep { ms: 300 };
     let acts = vec![Act::Start, write(1), STORED, write(20), copied, Act::Kill];
-    check(true, [acts.clone(), vec![delete(52), write(9)]].concat());
-    check(true, [acts, vec![delete(100)]].concat());
+    for flush_ms in [100, 60_000] {
+        let part = vec![delete(52), write(9)];
+        check_with(true, flush_ms, [acts.clone(), part].concat());
+        check_with(true, flush_ms, [acts.clone(), vec![delete(100)]].concat());
+    }
 }
 
 /// A position is stored though nothing was copied yet.
@@ -114,4 +122,56 @@ fn killed_without_transactional_ids() {
         [Act::Start, write(30), copied, write(30), Act::Kill]
     });
     check(false, acts.collect());
+}
+
+/// The log begins above 0 and is empty: its position is stored, and so is the map that says why. Without it, nothing below what is
+/// copied first would be known to be passed over.
+#[test]
+fn deleted_before_the_first_start() {
+    let delete = Act::Delete {
+        at: AT,
+        percent: 100,
+    };
+    let abort = Act::Transact {
+        at: AT,
+        records: 9,
+        commit: false,
+    };
+    check(
+        true,
+        vec![write(1), delete, Act::Start, STORED, Act::Kill, abort],
+    );
+}
+
+/// What was copied is compared though no map was due yet: the claim was stored before the first batch.
+#[test]
+fn killed_before_the_first_map_was_due() {
+    let copied = Act::Sleep { ms: 600 };
+    let acts = vec![Act::Start, write(20), copied, Act::Kill, write(1)];
+    check_with(true, 60_000, acts);
+}
+
+/// What was fetched is of the old topic, what the target's tail is compared with of the new one.
+#[test]
+fn created_again_while_the_lane_is_taken_over() {
+    // Before a second has passed, and so before the map is stored.
+    let copied = Act::Sleep { ms: 500 };
+    let first = vec![Act::Start, write(20), copied, Act::Kill, write(1)];
+    let claiming = vec![Act::HoldClaim { at: AT }, Act::Start, Act::AwaitClaim];
+    // It is empty for a while.
+    let compared = Act::Sleep { ms: 100 };
+    let again = vec![Act::Recreate { at: AT }, Act::Release, compared, write(9)];
+    check_with(true, 60_000, [first, claiming, again].concat());
+}
+
+/// Nothing that was copied is there any more: what comes next is the first copy of everything before it.
+#[test]
+fn the_remote_topic_was_created_again() {
+    let again = Act::RecreateCopies { at: AT };
+    let first = vec![Act::Start, write(9), STORED];
+    check(
+        true,
+        [first.clone(), vec![Act::Kill, again.clone(), write(5)]].concat(),
+    );
+    check(true, [first, vec![again, write(5)]].concat());
 }

@@ -152,6 +152,7 @@ pub(crate) fn logs(run: &mut Run<'_>) -> (Verdict, bool) {
             let replaced = newest.get(&key(written.id));
             if replaced.is_some_and(|newest| *newest > written.offset)
                 || ledger.expired.contains_key(&written.id)
+                || ledger.gone.contains(&written.id)
             {
                 continue;
             }
@@ -265,11 +266,7 @@ fn compare(all: &Truth, place: &str, answers: &Answers, verdict: &mut Verdict) {
             (Translation::AtLeast(found), Some((_, truth))) => found <= *truth,
             (Translation::AtLeast(found), None) => found <= all.target.end,
             (Translation::Unknown(UnknownReason::NothingReplicated), _) => copies.is_empty(),
-            // Below the first copy there may be no answer: a process died between storing the position of what it passed over and
-            // storing the map. Nobody is misled by it.
-            (Translation::Unknown(UnknownReason::BelowMap), _) => {
-                asked < source_start || copies.first().is_none_or(|first| asked < first.0)
-            }
+            (Translation::Unknown(UnknownReason::BelowMap), _) => asked < source_start,
         };
         if !right {
             verdict.fault(format!(

@@ -22,6 +22,8 @@ pub(crate) struct Ledger {
     pub(crate) dead: HashSet<u64>,
     /// Where copies were that the target has deleted.
     pub(crate) expired: HashMap<u64, i64>,
+    /// Their copies went with a remote topic that was deleted.
+    pub(crate) gone: HashSet<u64>,
     /// Something was deleted here before its time.
     pub(crate) was_deleted: bool,
     /// Records of somebody else in the remote partition.

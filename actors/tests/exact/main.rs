@@ -37,7 +37,7 @@ fn setting<T: std::str::FromStr>(name: &str, otherwise: T) -> T {
 fn seeds() -> Range<u64> {
     let Ok(text) = std::env::var("EXACT_SEEDS") else {
         let first = u64::from(std::process::id()) * 1_000;
-        return first..first + 2;
+        return first..first + 6;
     };
     match text.split_once("..") {
         Some((from, to)) => from.parse().unwrap()..to.parse().unwrap(),

@@ -81,6 +81,10 @@ pub(crate) enum Act {
     Recreate {
         at: Place,
     },
+    /// The remote topic is deleted and created again.
+    RecreateCopies {
+        at: Place,
+    },
     /// An unclean election loses the last records.
     Truncate {
         at: Place,
@@ -105,6 +109,14 @@ pub(crate) enum Act {
     Delay {
         ms: u64,
     },
+    /// Whoever takes the lane over does not get far, until [`Act::Release`]. Not among the random acts.
+    HoldClaim {
+        at: Place,
+    },
+    /// Somebody is about to take the lane over, with records that it has fetched.
+    AwaitClaim,
+    /// Ends all faults.
+    Release,
     /// Writes are held, and carried out later.
     Hold {
         ms: u64,

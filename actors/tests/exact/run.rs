@@ -133,23 +133,39 @@ impl<'a> Run<'a> {
         for side in 0..self.sources() {
             for topic in 0..TOPICS {
                 self.create_topic(side, topic);
-                let setup = &self.plan.setup.topics[topic];
-                let mut configs = Vec::new();
-                if let Some(bytes) = setup.target_bytes {
-                    configs.push(("max.message.bytes", bytes.to_string()));
-                }
-                if setup.compacted && setup.target_compacted {
-                    configs.extend(compaction());
-                }
-                if setup.target_time {
-                    configs.push(("message.timestamp.type", "LogAppendTime".to_owned()));
-                }
-                let remote = remote_name(side, topic);
-                self.sides[1 - side]
-                    .client
-                    .create_topic(&remote, PARTITIONS, &configs);
+                assert!(self.create_remote_topic(side, topic));
             }
         }
+    }
+
+    /// False: an engine was quicker.
+    fn create_remote_topic(&mut self, side: usize, topic: usize) -> bool {
+        let setup = &self.plan.setup.topics[topic];
+        let mut configs = Vec::new();
+        if let Some(bytes) = setup.target_bytes {
+            configs.push(("max.message.bytes", bytes.to_string()));
+        }
+        if setup.compacted && setup.target_compacted {
+            configs.extend(compaction());
+        }
+        if setup.target_time {
+            configs.push(("message.timestamp.type", "LogAppendTime".to_owned()));
+        }
+        let remote = remote_name(side, topic);
+        let client = &mut self.sides[1 - side].client;
+        client.create_topic(&remote, PARTITIONS, &configs)
+    }
+
+    fn delete_remote_topic(&mut self, at: Place) {
+        let remote = remote_name(at.side, at.topic);
+        for partition in 0..PARTITIONS {
+            let log = self.sides[1 - at.side].client.log(&remote, partition);
+            let gone = log.records.iter().map(|(_, value)| judge::id(value));
+            let ledger = self.ledger(Place { partition, ..at });
+            ledger.gone.extend(ledger.expired.drain().map(|(id, _)| id));
+            ledger.gone.extend(gone);
+        }
+        self.sides[1 - at.side].client.delete_topic(&remote);
     }
 
     pub(crate) fn sources(&self) -> usize {
@@ -162,9 +178,8 @@ impl<'a> Run<'a> {
             configs.extend(compaction());
         }
         let name = topic_name(topic);
-        self.sides[side]
-            .client
-            .create_topic(&name, PARTITIONS, &configs);
+        let client = &mut self.sides[side].client;
+        assert!(client.create_topic(&name, PARTITIONS, &configs));
     }
 
     fn act(&mut self, act: &Act) {
@@ -218,6 +233,12 @@ impl<'a> Run<'a> {
                     .iter_mut()
                     .for_each(Ledger::restart);
             }
+            Act::RecreateCopies { at } => {
+                self.delete_remote_topic(at);
+                while !self.create_remote_topic(at.side, at.topic) {
+                    self.delete_remote_topic(at);
+                }
+            }
             Act::Truncate { at, lose } => {
                 let name = topic_name(at.topic);
                 let start = self.sides[at.side].client.log(&name, at.partition).start;
@@ -262,6 +283,21 @@ impl<'a> Run<'a> {
                 let delay = Duration::from_millis(ms);
                 self.inject(|| on_data(Effect::Delay(delay)).for_duration(delay * 8));
             }
+            Act::HoldClaim { at } => {
+                let remote = remote_name(at.side, at.topic);
+                let held = Fault::new(Effect::NeverAnswer).on_api(ApiKey::ListOffsets);
+                let held = held.on_partition(&remote, at.partition);
+                self.faults
+                    .push(self.sides[1 - at.side].cluster.inject(held));
+            }
+            Act::AwaitClaim => {
+                let deadline = Instant::now() + PATIENCE;
+                while self.faults.iter().all(|fault| fault.hits() == 0) {
+                    assert!(Instant::now() < deadline, "nobody takes the lane over");
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+            Act::Release => self.faults.clear(),
             Act::Hold { ms } => {
                 let held = Duration::from_millis(ms);
                 self.inject(|| on_data(Effect::NeverAnswer).for_duration(held));

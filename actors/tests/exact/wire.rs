@@ -28,6 +28,7 @@ use uuid::Uuid;
 const TIMEOUT_MS: i32 = 10_000;
 const CONCURRENT_TRANSACTIONS: i16 = 51;
 const UNKNOWN_TOPIC: i16 = 3;
+const TOPIC_ALREADY_EXISTS: i16 = 36;
 
 /// One connection to a cluster of one broker.
 pub(crate) struct Client(RawClient);
@@ -62,12 +63,13 @@ impl Client {
         self.0.reconnect().unwrap();
     }
 
+    /// False: it is there already.
     pub(crate) fn create_topic(
         &mut self,
         topic: &str,
         partitions: i32,
         configs: &[(&str, String)],
-    ) {
+    ) -> bool {
         let configs = configs.iter().map(|(key, value)| {
             CreatableTopicConfig::default()
                 .with_name(text(key))
@@ -82,7 +84,9 @@ impl Client {
             .with_timeout_ms(TIMEOUT_MS)
             .with_topics(vec![topic]);
         let answer = self.0.send(7, &request).unwrap();
-        assert_eq!(answer.topics[0].error_code, 0, "{answer:?}");
+        let code = answer.topics[0].error_code;
+        assert!([0, TOPIC_ALREADY_EXISTS].contains(&code), "{answer:?}");
+        code == 0
     }
 
     /// Which incarnation of the topic there is.

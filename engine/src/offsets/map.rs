@@ -176,11 +176,6 @@ impl OffsetMap {
                 length,
             });
         };
-        // What was settled since the last run bounds what is not known.
-        if self.unknown && self.end.is_beyond(self.mapped_end()) {
-            self.append(self.end, 0, true);
-            self.unknown = false;
-        }
         match &mut self.last {
             Some(last) if last.end() == at => {
                 last.length += length;
@@ -201,8 +196,9 @@ impl OffsetMap {
         self.end.downstream = self.end.downstream.max(downstream_end);
     }
 
-    /// What lies between the last run and what is settled, or else the next run, was written by somebody else, or is not
-    /// known: answers inside that gap are lower bounds. A gap that is empty in one of the logs hides nothing and stays exact.
+    /// What lies between the last run and the next one, or what is settled while there is none, was written by somebody else, or
+    /// is not known: answers inside that gap are lower bounds. A gap that is empty in one of the logs hides nothing and stays
+    /// exact. Settling more does not narrow it: what is there may be copies of what the source has lost just before the next run.
     pub fn mark_unknown(&mut self) {
         self.unknown = true;
     }

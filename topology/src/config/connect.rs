@@ -12,6 +12,7 @@ use super::provider::ConfigProviders;
 use super::usage::KeyReport;
 use super::{FlowConfig, value};
 use crate::alias::FlowId;
+use crate::connect_def::find_plugin;
 use crate::cycle;
 use crate::properties::Properties;
 
@@ -116,7 +117,7 @@ pub fn identify(config: &BTreeMap<String, String>) -> Option<(Connector, FlowId)
             .map(|text| value::trim(text))
             .filter(|text| !text.is_empty())
     };
-    let connector = Connector::of_class(get("connector.class")?)?;
+    let connector = find_plugin(get("connector.class")?)?;
     let source = get("source.cluster.alias")?;
     let target = get("target.cluster.alias").unwrap_or(TARGET_ALIAS_DEFAULT);
     Some((connector, FlowId::new(source, target)))
@@ -453,9 +454,9 @@ mod tests {
             "MirrorCheckpointConnector",
             "MirrorCheckpoint",
         ] {
-            assert_eq!(Connector::of_class(class), Some(Connector::Checkpoint));
+            assert_eq!(find_plugin(class), Some(Connector::Checkpoint));
         }
-        assert_eq!(Connector::of_class("Checkpoint"), None);
+        assert_eq!(find_plugin("Checkpoint"), None);
         let mut config = connector(Connector::Heartbeat, &[]);
         config.remove("target.cluster.alias");
         let id = FlowId::new("a", "target");

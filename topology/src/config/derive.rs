@@ -33,18 +33,6 @@ impl Connector {
     pub fn class(self) -> String {
         format!("org.apache.kafka.connect.mirror.{self}")
     }
-
-    /// The connector of a `connector.class`: the full name, the simple one, or the latter without `Connector`, as Connect
-    /// takes them.
-    pub fn of_class(class: &str) -> Option<Self> {
-        let all = [Self::Source, Self::Checkpoint, Self::Heartbeat];
-        all.into_iter().find(|connector| {
-            let simple = connector.to_string();
-            class == connector.class()
-                || class == simple
-                || simple.strip_suffix("Connector") == Some(class)
-        })
-    }
 }
 
 impl fmt::Display for Connector {

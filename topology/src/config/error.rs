@@ -162,6 +162,22 @@ impl ConfigError {
         }
     }
 
+    /// The key that is to blame. None if something is missing rather than wrong, or several are.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Alias { at, .. }
+            | Self::InvalidValue { at, .. }
+            | Self::Unsupported { at, .. }
+            | Self::Pattern { at, .. } => Some(&at.key),
+            Self::Missing { key } => Some(key),
+            Self::MissingClusters
+            | Self::MissingBootstrapServers { .. }
+            | Self::UnknownTarget { .. }
+            | Self::NoFlows { .. }
+            | Self::Loop { .. } => None,
+        }
+    }
+
     /// The line of the file to look at, for `file:line`. `None` if something is missing rather
     /// than wrong.
     pub fn line(&self) -> Option<usize> {

@@ -2,7 +2,7 @@
 //!
 //! An entry is a run and the gap before it: `varint(upstream gap << 1 | unknown) varint(downstream gap) varint(length)`,
 //! varints of seven bits a byte, lowest first, as in Kafka's records but without sign. A transaction of 1 to 127 records and
-//! its marker take three bytes. An entry of length 0 ends an unknown gap where no record follows at once.
+//! its marker take three bytes. An entry of length 0 ends an unknown gap that no record follows (a block was lost).
 
 use super::translation::{At, Side, Translation};
 

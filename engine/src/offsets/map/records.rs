@@ -151,9 +151,10 @@ pub struct MapHead {
     pub producer_id: i64,
     /// Epoch of the lane's producer id; -1: none.
     pub producer_epoch: i16,
-    /// Upstream offset below which everything was stored on the target when the head was written.
+    /// The last upstream offset that the stored position speaks of, as far as it is known to be stored; -1: no position.
     pub stored: i64,
-    /// Upstream offset below which something may have been sent when the head was written.
+    /// The same of the position that may be stored by now: it is stored behind this head. Any other position was put there by
+    /// somebody else.
     pub storing: i64,
     /// Leader epoch, on the source, of what lies right below the upstream end; -1: not known. With it the source tells whether its
     /// log was cut below that end meanwhile (KIP-320).

@@ -81,12 +81,8 @@ impl Model {
             upstream,
             downstream,
         };
-        if self.pending {
-            let settled = self.end.is_beyond(self.mapped_end);
-            let up_to = if settled { self.end } else { at };
-            if up_to.is_beyond(self.mapped_end) {
-                self.unknown.push((self.mapped_end, up_to));
-            }
+        if self.pending && at.is_beyond(self.mapped_end) {
+            self.unknown.push((self.mapped_end, at));
         }
         self.pending = false;
         self.pairs.extend((0..length).filter_map(|n| at.plus(n, n)));

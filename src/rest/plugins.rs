@@ -1,0 +1,115 @@
+//! `/connector-plugins`: the three connectors, their keys, and whether a configuration is valid (docs/spec/mm2.md 9.2).
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use topology::connect_def::{self, KeyDefinition};
+
+use super::connect::{body, query, read, resource};
+use super::connectors::{CONNECT_VERSION, KINDS};
+use super::errors::{Answer, ApiError};
+use super::{Api, changes};
+
+/// What records pass through as they are.
+const BYTE_ARRAY_CONVERTER: &str = "org.apache.kafka.connect.converters.ByteArrayConverter";
+/// Java's exception, which Connect shows of faults that validation runs into.
+const IN_JAVA: &str = "org.apache.kafka.connect.runtime.rest.errors.BadRequestException: ";
+
+#[derive(Serialize)]
+struct Plugin {
+    class: String,
+    r#type: &'static str,
+    version: &'static str,
+}
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config.service(resource("/connector-plugins", vec![read().to(list)]));
+    let keys = vec![read().to(keys)];
+    config.service(resource("/connector-plugins/{p}/config", keys));
+    let validate = vec![web::put().to(validate)];
+    config.service(resource("/connector-plugins/{p}/config/validate", validate));
+}
+
+async fn list(request: HttpRequest) -> HttpResponse {
+    let plugin = |class: String, r#type| Plugin {
+        class,
+        r#type,
+        version: CONNECT_VERSION,
+    };
+    let mut plugins: Vec<_> = KINDS.map(|kind| plugin(kind.class(), "source")).into();
+    plugins.sort_by(|a, b| a.class.cmp(&b.class));
+    if query(&request, "connectorsOnly")
+        .iter()
+        .any(|value| value == "false")
+    {
+        for r#type in ["converter", "header_converter"] {
+            plugins.push(plugin(BYTE_ARRAY_CONVERTER.to_owned(), r#type));
+        }
+    }
+    HttpResponse::Ok().json(plugins)
+}
+
+async fn keys(name: web::Path<String>) -> Answer {
+    let unknown = || ApiError::not_found(format!("Unknown plugin {name}."));
+    let connector = connect_def::find_plugin(&name).ok_or_else(unknown)?;
+    let keys: Vec<&KeyDefinition> = connect_def::definitions(connector).collect();
+    Ok(HttpResponse::Ok().json(keys))
+}
+
+async fn validate(
+    api: web::Data<Api>,
+    name: web::Path<String>,
+    bytes: Result<web::Bytes, actix_web::Error>,
+) -> Answer {
+    let config = read_config(&body(bytes)?)?;
+    if let Some(class) = config.get("connector.class")
+        && !without_suffix(class).ends_with(without_suffix(&name))
+    {
+        return Err(ApiError::bad_request(format!(
+            "Included connector type {class} does not match request type {name}"
+        )));
+    }
+    let report = match &api.connect {
+        Some(connect) => changes::report(connect, &config),
+        None => connect_def::validate(&config),
+    };
+    let report = report.map_err(|fault| ApiError::internal(format!("{IN_JAVA}{fault}")))?;
+    Ok(HttpResponse::Ok().json(report))
+}
+
+/// Full and simple names, with or without `Connector`, are the same plugin.
+fn without_suffix(class: &str) -> &str {
+    match class.strip_suffix("Connector") {
+        Some(shorter) if !shorter.is_empty() => shorter,
+        _ => class,
+    }
+}
+
+/// What is answered to a body that cannot be read.
+pub(super) fn malformed(why: &dyn std::fmt::Display) -> ApiError {
+    ApiError::bad_request(format!("the body is not as it should be: {why}"))
+}
+
+/// A configuration as a body.
+pub(super) fn read_config(bytes: &[u8]) -> Result<BTreeMap<String, String>, ApiError> {
+    settings(serde_json::from_slice(bytes).map_err(|error| malformed(&error))?)
+}
+
+/// Values as texts. As Connect's reader does, numbers and truths are taken as texts; null is as if the key were not there.
+pub(super) fn settings(members: Map<String, Value>) -> Result<BTreeMap<String, String>, ApiError> {
+    let mut config = BTreeMap::new();
+    for (key, value) in members {
+        let text = match value {
+            Value::Null => continue,
+            Value::String(text) => text,
+            Value::Bool(_) | Value::Number(_) => value.to_string(),
+            Value::Array(_) | Value::Object(_) => {
+                return Err(malformed(&format!("{key} must be a text")));
+            }
+        };
+        config.insert(key, text);
+    }
+    Ok(config)
+}
