@@ -39,7 +39,7 @@ pub(crate) enum StoreError {
     Lost,
     /// What we were allowed to do is not allowed any more.
     #[error(transparent)]
-    Withdrawn(LeaseError),
+    Withdrawn(Box<LeaseError>),
     /// A broker does not answer, or refuses.
     #[error(transparent)]
     Failed(#[from] ClusterError),
@@ -63,7 +63,7 @@ impl From<LeaseError> for StoreError {
         match error {
             LeaseError::Lost => Self::Lost,
             LeaseError::Failed(error) => Self::Failed(error),
-            LeaseError::Withdrawn { .. } => Self::Withdrawn(error),
+            LeaseError::Withdrawn { .. } => Self::Withdrawn(Box::new(error)),
         }
     }
 }
@@ -172,6 +172,14 @@ impl Store {
     /// Waits until something new was read.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
+    }
+
+    /// Whether no other worker has the topics, asked of the cluster.
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`] if one has; others if that cannot be known.
+    pub(crate) async fn check(&self) -> Result<(), StoreError> {
+        Ok(self.lease.check(&self.cluster).await?)
     }
 
     /// Wishes to restart that were read since the last call.
