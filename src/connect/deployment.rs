@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
-use actors::{Control, ControlledConnector, Flow, NotSynced, Worker};
+use actors::{Control, ControlledConnector, Flow, NotSynced, PartitionSnapshot, Worker};
 use tokio::time::Instant;
 use topology::{ConnectWorker, Connector, FlowId};
 use tracing::{debug, info, warn};
@@ -17,8 +17,9 @@ use super::statuses::Now;
 use super::store::{Store, StoreError};
 use crate::rest::{Api, ConnectorView, Shown, now_ms, of_task};
 
-/// Bound on draining a flow that ends while the worker runs on, and storing its positions.
-const END_LIMIT: Duration = Duration::from_secs(9);
+/// Bound on draining a flow that ends while the worker runs on, and storing its positions; as Connect's
+/// `task.shutdown.graceful.timeout.ms`. Signals wait for it.
+const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// The flows of a Connect worker.
 pub(crate) struct Deployment {
@@ -38,6 +39,19 @@ pub(crate) struct Deployment {
     topics_due: Vec<StatusRecord>,
     /// The last write of states failed, and that was said.
     failing: bool,
+}
+
+/// A connector with its partitions at one moment: looking at thousands costs milliseconds, so it is done once.
+type Looked = (ConnectorView, Vec<PartitionSnapshot>);
+
+fn looked_at(views: Vec<ConnectorView>) -> Vec<Looked> {
+    views
+        .into_iter()
+        .map(|view| {
+            let partitions = view.partitions();
+            (view, partitions)
+        })
+        .collect()
 }
 
 struct Running {
@@ -92,7 +106,7 @@ impl Deployment {
             }
         }
         // Counters end with their flow.
-        let used = self.topics_in_use(&self.views());
+        let used = self.topics_in_use(&looked_at(self.views()));
         self.topics_due.extend(used);
         self.end_flows(&wanted).await;
         self.start_flows(&configs, wanted);
@@ -197,13 +211,12 @@ impl Deployment {
                     Connector::Checkpoint => &planned.set.checkpoint,
                     Connector::Heartbeat => &planned.set.heartbeat,
                 };
-                let config = config.as_ref().map(|config| self.file.resolve(config));
                 views.push(ConnectorView::of_connector(
                     name,
                     *connector,
                     flow,
                     supervisor,
-                    config.unwrap_or_default(),
+                    config.clone().unwrap_or_default(),
                     &self.worker_id,
                 ));
             }
@@ -235,13 +248,13 @@ impl Deployment {
     }
 
     async fn try_record(&mut self) -> Result<(), StoreError> {
-        let views = self.views();
+        let views = looked_at(self.views());
         self.record_tasks(&views).await?;
         let configs = self.store.configs();
         let mut now = BTreeMap::new();
-        for view in &views {
+        for (view, partitions) in &views {
             let tasks = configs.get(&view.name).map_or(0, |found| found.tasks.len());
-            let status = view.status_of(tasks);
+            let status = view.status_among(tasks, partitions);
             let state = |at: &crate::rest::StateView| Now {
                 state: at.state,
                 trace: at.trace.clone(),
@@ -299,14 +312,14 @@ impl Deployment {
     }
 
     /// What a connector's tasks are is written as Connect's leader does: another worker, or Connect itself, finds them.
-    async fn record_tasks(&mut self, views: &[ConnectorView]) -> Result<(), StoreError> {
+    async fn record_tasks(&mut self, views: &[Looked]) -> Result<(), StoreError> {
         let configs = self.store.configs();
         let mut due = BTreeMap::new();
-        for view in views {
+        for (view, partitions) in views {
             let Some(found) = configs.get(&view.name) else {
                 continue;
             };
-            let Some(tasks) = tasks_of(view, &found.config) else {
+            let Some(tasks) = tasks_of(view, &found.config, partitions) else {
                 continue;
             };
             if tasks != found.tasks {
@@ -339,11 +352,11 @@ impl Deployment {
     }
 
     /// Topics that were written to since the last look and are not known to be in use.
-    fn topics_in_use(&mut self, views: &[ConnectorView]) -> Vec<StatusRecord> {
+    fn topics_in_use(&mut self, views: &[Looked]) -> Vec<StatusRecord> {
         let statuses = self.store.statuses();
         let mut records = Vec::new();
-        for view in views {
-            for (topic, copied) in view.written() {
+        for (view, partitions) in views {
+            for (topic, copied) in view.written(partitions) {
                 let at = (view.name.clone(), topic.clone());
                 let before = self.copied.insert(at, copied).unwrap_or(0);
                 // Less than before: it is another flow's count.
@@ -389,7 +402,11 @@ fn control_of(control: &Control, connector: Connector) -> &ControlledConnector {
 }
 
 /// The configurations of a connector's tasks as MM2 would make them (docs/spec/mm2.md 4.7); none while that is not known.
-fn tasks_of(view: &ConnectorView, config: &Settings) -> Option<Vec<Settings>> {
+fn tasks_of(
+    view: &ConnectorView,
+    config: &Settings,
+    partitions: &[PartitionSnapshot],
+) -> Option<Vec<Settings>> {
     if !view.control().may_run() {
         return None;
     }
@@ -404,14 +421,13 @@ fn tasks_of(view: &ConnectorView, config: &Settings) -> Option<Vec<Settings>> {
     };
     match view.kind {
         Connector::Source => {
-            let partitions = view.partitions();
             if partitions.is_empty() && view.flow.config.replication_enabled {
                 return None; // not looked yet, or nothing to copy: what is written stays
             }
             let count = view.task_count(partitions.len());
             let task = |number| {
                 let mut task = base(number);
-                let assigned: Vec<_> = of_task(number, count, &partitions)
+                let assigned: Vec<_> = of_task(number, count, partitions)
                     .map(|at| format!("{}-{}", at.key.topic, at.key.partition))
                     .collect();
                 task.insert("task.assigned.partitions".to_owned(), assigned.join(","));

@@ -223,10 +223,14 @@ impl ConnectorView {
         self.status_with(count, &partitions)
     }
 
-    /// As [`status`](Self::status), with so many tasks as were written down.
-    pub(crate) fn status_of(&self, tasks: usize) -> StatusView {
+    /// As [`status`](Self::status), with so many tasks as were written down, and what [`partitions`](Self::partitions) gave.
+    pub(crate) fn status_among(
+        &self,
+        tasks: usize,
+        partitions: &[PartitionSnapshot],
+    ) -> StatusView {
         let stopped = self.control().wanted() == TargetState::Stopped;
-        self.status_with(if stopped { 0 } else { tasks }, &self.partitions())
+        self.status_with(if stopped { 0 } else { tasks }, partitions)
     }
 
     fn status_with(&self, count: usize, partitions: &[PartitionSnapshot]) -> StatusView {
@@ -329,12 +333,12 @@ impl ConnectorView {
     }
 
     /// The topics it writes to, and a number that grows when it does.
-    pub(crate) fn written(&self) -> BTreeMap<String, u64> {
+    pub(crate) fn written(&self, partitions: &[PartitionSnapshot]) -> BTreeMap<String, u64> {
         if self.kind != Connector::Source {
             return self.topics().into_iter().map(|topic| (topic, 1)).collect();
         }
         let mut written = BTreeMap::new();
-        for at in self.partitions() {
+        for at in partitions {
             let topic = self.flow.config.remote_topic(&at.key.topic);
             *written.entry(topic).or_default() += at.records;
         }

@@ -105,7 +105,7 @@ impl Found {
     pub(super) fn status(&self) -> StatusView {
         match (self.view(), &self.stored) {
             (Some(view), None) => view.status(),
-            (Some(view), Some(stored)) => view.status_of(stored.tasks.len()),
+            (Some(view), Some(stored)) => view.status_among(stored.tasks.len(), &view.partitions()),
             (None, _) => self.idle_status(),
         }
     }
