@@ -36,6 +36,9 @@ pub(crate) enum Command {
     /// Run the flows of an mm2.properties file until stopped by SIGTERM, SIGINT or SIGHUP.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Run a Kafka Connect worker whose connectors are MirrorMaker 2's, from a worker.properties file.
+    #[command(after_help = CONNECT_EXAMPLES)]
+    Connect(ConnectArgs),
     /// Print the records of MirrorMaker 2's internal topics as Kafka's formatters do.
     #[command(after_help = crate::dump::EXAMPLES)]
     Dump(crate::dump::DumpArgs),
@@ -128,6 +131,36 @@ pub(crate) struct RunArgs {
     /// Where the REST API and the metrics are served, or `off`; port 0 takes a free one and says which. Without TLS and
     /// passwords so far: keep it where only friends can reach it. Default: `listeners` of the file, else 127.0.0.1:8083.
     #[arg(long, value_name = "HOST:PORT|off")]
+    pub(crate) rest: Option<Listen>,
+}
+
+const CONNECT_EXAMPLES: &str = "\
+Examples:
+  crosscurrent connect worker.properties
+      the connectors of the config topic, as connect-distributed.sh runs them; more by POST /connectors
+  curl localhost:8083/connectors?expand=status
+  curl -X POST -H 'content-type: application/json' localhost:8083/connectors -d @mm2-source.json
+
+A minimal worker.properties:
+  bootstrap.servers = west-1:9092
+  group.id = connect-mm2
+  config.storage.topic = connect-configs
+  offset.storage.topic = connect-offsets
+  status.storage.topic = connect-status
+
+A deployment of Kafka Connect is continued where it was: stop its workers, then start this with their file. It
+has one node so far. The way back is the same.
+
+Exit codes: as of `crosscurrent run`";
+
+/// Arguments of `connect`.
+#[derive(Debug, Args)]
+pub(crate) struct ConnectArgs {
+    /// The worker's configuration, as connect-distributed.sh takes it.
+    pub(crate) file: PathBuf,
+    /// Where the REST API and the metrics are served; port 0 takes a free one and says which. Default: `listeners` of the
+    /// file, else 127.0.0.1:8083.
+    #[arg(long, value_name = "HOST:PORT")]
     pub(crate) rest: Option<Listen>,
 }
 

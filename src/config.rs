@@ -38,24 +38,46 @@ impl fmt::Display for Fault {
 /// # Errors
 /// Everything that is wrong, in the order of the file's lines, what is missing at the end. Never empty.
 pub(crate) fn read(file: &Path, targets: &[String]) -> Result<MirrorConfig, Vec<Fault>> {
-    let fault = |line, what| Fault {
-        file: file.display().to_string(),
-        line,
-        what,
-    };
-    let bytes = read_bytes(file).map_err(|what| vec![fault(None, what)])?;
-    let properties = Properties::parse(&bytes).map_err(|error| {
+    let properties = read_properties(file)?;
+    MirrorConfig::read(properties, targets).map_err(|errors| faults(file, &errors))
+}
+
+impl Fault {
+    /// A fault of `file`.
+    pub(crate) fn of(file: &Path, line: Option<usize>, what: String) -> Self {
+        Self {
+            file: file.display().to_string(),
+            line,
+            what,
+        }
+    }
+}
+
+/// A file's keys and values.
+///
+/// # Errors
+/// It cannot be read, or is no properties file.
+pub(crate) fn read_properties(file: &Path) -> Result<Properties, Vec<Fault>> {
+    let bytes = read_bytes(file).map_err(|what| vec![Fault::of(file, None, what)])?;
+    Properties::parse(&bytes).map_err(|error| {
         let line = line_of(&error);
-        vec![fault(line, without_line(&error.to_string(), line))]
-    })?;
-    MirrorConfig::read(properties, targets).map_err(|errors: ConfigErrors| {
-        let to_fault = |error: &ConfigError| {
-            fault(error.line(), without_line(&error.to_string(), error.line()))
-        };
-        let mut faults: Vec<_> = errors.iter().map(to_fault).collect();
-        faults.sort_by_key(|fault| fault.line.unwrap_or(usize::MAX));
-        faults
+        vec![Fault::of(
+            file,
+            line,
+            without_line(&error.to_string(), line),
+        )]
     })
+}
+
+/// What is wrong with `file`, in the order of its lines, what is missing at the end.
+pub(crate) fn faults(file: &Path, errors: &ConfigErrors) -> Vec<Fault> {
+    let to_fault = |error: &ConfigError| {
+        let line = error.line();
+        Fault::of(file, line, without_line(&error.to_string(), line))
+    };
+    let mut faults: Vec<_> = errors.iter().map(to_fault).collect();
+    faults.sort_by_key(|fault| fault.line.unwrap_or(usize::MAX));
+    faults
 }
 
 /// Once at the start: keys without effect, so that a misspelt one does not turn into a silent default.

@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod connect;
 mod console;
 #[cfg(feature = "demo")]
 mod demo;
@@ -33,6 +34,10 @@ fn main() -> ExitCode {
         cli::Command::Run(args) => {
             logging::init(cli.log_format, DEFAULT_FILTER, Writer::StandardError);
             run::run(&args, cli.log_format)
+        }
+        cli::Command::Connect(args) => {
+            logging::init(cli.log_format, DEFAULT_FILTER, Writer::StandardError);
+            connect::run(&args, cli.log_format)
         }
         cli::Command::Dump(args) => {
             logging::init(cli.log_format, TOOL_FILTER, Writer::StandardError);

@@ -3,15 +3,19 @@
 //! The server has a thread of its own. It reads what actors publish, so that no request can hold up copying; what
 //! changes something sets a wish or asks a supervisor.
 
+mod changes;
 mod connect;
 mod connectors;
 mod errors;
+mod found;
 mod loggers;
 mod native;
 mod offsets;
 mod plugins;
 
-use std::net::TcpListener;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -24,12 +28,13 @@ use actix_web::middleware::{Next, NormalizePath, from_fn};
 use actix_web::{App, Error, HttpServer, web};
 use actors::{Flow, Registry, Worker};
 use tokio::time::{interval, timeout};
-use topology::MirrorConfig;
+use topology::{ConnectWorker, MirrorConfig, Properties};
 use tracing::{error, info, warn};
 
 use crate::cli::Listen;
+use crate::connect::{Idle, Store};
 use crate::metrics::{self, Windows};
-pub(crate) use connectors::ConnectorView;
+pub(crate) use connectors::{CONNECT_VERSION, ConnectorView, StateView, of_task};
 use errors::{ApiError, plain};
 
 /// Connect's port, on loopback: there is no authentication yet.
@@ -52,11 +57,22 @@ const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Shown {
     pub(crate) connectors: Vec<ConnectorView>,
     pub(crate) flows: Vec<Arc<Flow>>,
+    /// Of a Connect worker: connectors that no flow runs.
+    pub(crate) idle: BTreeMap<String, Idle>,
+}
+
+/// What makes REST that of a Connect worker: what changes connectors is written to the storage topics.
+pub(crate) struct ConnectMode {
+    pub(crate) file: Arc<ConnectWorker>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) worker_id: Arc<str>,
 }
 
 /// What requests see.
 pub(crate) struct Api {
     shown: RwLock<Arc<Shown>>,
+    /// None: connectors are made from a file.
+    pub(crate) connect: Option<ConnectMode>,
     pub(crate) registry: Registry,
     pub(crate) windows: Windows,
     pub(crate) started: Instant,
@@ -72,13 +88,13 @@ pub(crate) struct Rest {
 }
 
 /// Where to listen: `--rest`, else `listeners` of the file, else the default. None: nowhere.
-pub(crate) fn address(wanted: Option<&Listen>, config: &MirrorConfig) -> Option<String> {
+pub(crate) fn address(wanted: Option<&Listen>, properties: &Properties) -> Option<String> {
     match wanted {
         Some(Listen::Off) => return None,
         Some(Listen::On(address)) => return Some(address.clone()),
         None => {}
     }
-    let Some(listeners) = config.properties().raw().get("listeners") else {
+    let Some(listeners) = properties.get("listeners") else {
         return Some(ADDRESS_DEFAULT.to_owned());
     };
     let first = listeners.split(',').next().unwrap_or_default().trim();
@@ -108,14 +124,40 @@ impl Api {
             ))
         });
         let connectors = connectors.flatten().collect();
+        let shown = Shown {
+            connectors,
+            flows,
+            ..Shown::default()
+        };
+        Self::of(worker.registry().clone(), shown, None)
+    }
+
+    /// Of a Connect worker: nothing is shown until it has looked at its topics.
+    pub(crate) fn of_connect(registry: Registry, connect: ConnectMode) -> Self {
+        Self::of(registry, Shown::default(), Some(connect))
+    }
+
+    fn of(registry: Registry, shown: Shown, connect: Option<ConnectMode>) -> Self {
         Self {
-            shown: RwLock::new(Arc::new(Shown { connectors, flows })),
-            registry: worker.registry().clone(),
+            shown: RwLock::new(Arc::new(shown)),
+            connect,
+            registry,
             windows: Windows::new(Instant::now()),
             started: Instant::now(),
             stopping: AtomicBool::new(false),
             last_beat: AtomicI64::new(now_ms()),
         }
+    }
+
+    /// From now on this is what runs.
+    pub(crate) fn show(&self, shown: Shown) {
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
+    }
+
+    /// How a Connect worker names itself; empty for other processes.
+    pub(crate) fn worker_id(&self) -> Arc<str> {
+        let connect = self.connect.as_ref();
+        connect.map_or_else(|| "".into(), |connect| connect.worker_id.clone())
     }
 
     /// What runs now, for one answer: meanwhile it may be replaced.
@@ -146,10 +188,18 @@ impl Rest {
                 "REST and metrics are off, the flows run: give another address with --rest HOST:PORT, or --rest off"
             );
         };
-        let listener = TcpListener::bind(address).map_err(refused).ok()?;
-        let local = listener.local_addr().map_err(refused).ok()?;
-        let worker_id: Arc<str> = local.to_string().into();
-        let api = web::Data::new(Api::new(worker, config, &worker_id));
+        let api = |local: SocketAddr| Api::new(worker, config, &local.to_string().into());
+        Self::serve(address, api).map_err(refused).ok()
+    }
+
+    /// Serves what `api` makes, told the address that was had.
+    ///
+    /// # Errors
+    /// The address cannot be had.
+    pub(crate) fn serve(address: &str, api: impl FnOnce(SocketAddr) -> Api) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        let local = listener.local_addr()?;
+        let api = web::Data::new(api(local));
         let shared = api.clone();
         // A place for TLS and passwords: here the listener, in `order` the middleware.
         let server = HttpServer::new(move || {
@@ -169,9 +219,7 @@ impl Rest {
         .client_request_timeout(HEAD_PATIENCE)
         .shutdown_timeout(STOP_PATIENCE.as_secs())
         .disable_signals()
-        .listen(listener)
-        .map_err(refused)
-        .ok()?
+        .listen(listener)?
         .run();
         let handle = server.handle();
         spawn(async move {
@@ -181,10 +229,15 @@ impl Rest {
         });
         spawn(beat(api.clone()));
         info!(url = format!("http://{local}"), "REST and metrics");
-        Some(Self {
+        Ok(Self {
             api,
             server: handle,
         })
+    }
+
+    /// What requests see.
+    pub(crate) fn api(&self) -> &web::Data<Api> {
+        &self.api
     }
 
     /// From now on the process is not ready.

@@ -58,7 +58,7 @@ async fn run_flows(config: &MirrorConfig, args: &RunArgs, summaries: bool) -> an
         );
     }
     let worker = Worker::start(config.flows()).context("cannot start threads")?;
-    let rest = rest::address(args.rest.as_ref(), config)
+    let rest = rest::address(args.rest.as_ref(), config.properties().raw())
         .and_then(|address| Rest::start(&address, &worker, config));
     let (mut summary, mut watch) = (Summary::new(Instant::now()), Watch::default());
     let mut ticks = interval_at(

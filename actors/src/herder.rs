@@ -357,6 +357,8 @@ impl Actor for Herder {
             }));
         });
         ctx.run_interval(obey::LOOK_INTERVAL, Self::obey);
+        // A flow may be paused or stopped from its start.
+        self.obey(ctx);
         self.round(ctx);
     }
 }

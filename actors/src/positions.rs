@@ -238,14 +238,12 @@ impl Positions {
     ) -> Result<(), LeaseError> {
         let config = &flow.config;
         let topic = config.offset_storage_topic.as_str();
-        // Not ours yet if the flow was stopped before it could start.
-        let Some(partitions) = NonZeroU32::new(self.partitions.load(Ordering::Relaxed)) else {
-            return Err(LeaseError::Failed(ClusterError::Unreadable {
-                alias: flow.target.alias().into(),
-                what: topic.to_owned(),
-                reason: "the flow has not started yet: resume it, and stop it again".to_owned(),
-            }));
-        };
+        if self.partitions.load(Ordering::Relaxed) == 0 {
+            // It was stopped before it could start, so nobody has made sure yet that the state is ours.
+            self.load(flow).await?;
+        }
+        let loaded = self.partitions.load(Ordering::Relaxed);
+        let partitions = NonZeroU32::new(loaded).unwrap_or(NonZeroU32::MIN);
         let table = self.read(flow).await?;
         let ours: Vec<_> = (changes.iter())
             .filter(|(key, _)| key.connector == config.connector_names.source)

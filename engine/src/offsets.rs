@@ -32,6 +32,13 @@ pub use sync_queue::SyncQueue;
 pub use sync_store::{OffsetSyncStore, SyncTranslation};
 pub use tail::{LOOK_AHEAD_MAX, Tail, TailError, TailMatch, TailRun};
 
+/// JSON as Connect writes it to its topics: compact, Jackson's escapes, members in the order of a Java hash map.
+pub fn connect_json(value: &serde_json::Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    java_json::write(&mut out, value);
+    out
+}
+
 /// Offset of a record on the source cluster of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UpstreamOffset(pub i64);

@@ -15,6 +15,8 @@ const LOG_FILTER: &str = "RUST_LOG";
 /// the end of its log is printed.
 #[derive(Debug)]
 pub struct Product {
+    /// The subcommand.
+    command: &'static str,
     program: PathBuf,
     arguments: Vec<String>,
     log_filter: Option<String>,
@@ -60,7 +62,29 @@ impl Product {
         Self::start(program, properties, &[], Some(log_filter.to_owned()))
     }
 
+    /// A running `crosscurrent connect FILE`, where the file holds `properties` (a `worker.properties`).
+    ///
+    /// # Errors
+    /// As [`Product::run`].
+    pub fn connect(
+        program: impl AsRef<Path>,
+        properties: &str,
+        arguments: &[&str],
+    ) -> Result<Self, Error> {
+        Self::start_as("connect", program, properties, arguments, None)
+    }
+
     fn start(
+        program: impl AsRef<Path>,
+        properties: &str,
+        arguments: &[&str],
+        log_filter: Option<String>,
+    ) -> Result<Self, Error> {
+        Self::start_as("run", program, properties, arguments, log_filter)
+    }
+
+    fn start_as(
+        command: &'static str,
         program: impl AsRef<Path>,
         properties: &str,
         arguments: &[&str],
@@ -74,8 +98,15 @@ impl Product {
             .map(|&argument| argument.to_owned())
             .collect();
         let program = program.as_ref().to_path_buf();
-        let process = launch(&program, &arguments, log_filter.as_deref(), &folder)?;
+        let process = launch(
+            command,
+            &program,
+            &arguments,
+            log_filter.as_deref(),
+            &folder,
+        )?;
         Ok(Self {
+            command,
             program,
             arguments,
             log_filter,
@@ -109,7 +140,13 @@ impl Product {
         self.kill()?;
         self.before = self.output().len();
         let filter = self.log_filter.as_deref();
-        self.process = launch(&self.program, &self.arguments, filter, &self.folder)?;
+        self.process = launch(
+            self.command,
+            &self.program,
+            &self.arguments,
+            filter,
+            &self.folder,
+        )?;
         Ok(())
     }
 
@@ -162,6 +199,7 @@ impl Drop for Product {
 }
 
 fn launch(
+    subcommand: &str,
     program: &Path,
     arguments: &[String],
     log_filter: Option<&str>,
@@ -169,7 +207,7 @@ fn launch(
 ) -> Result<Process, Error> {
     let mut command = Command::new(program);
     command
-        .arg("run")
+        .arg(subcommand)
         .arg(folder.join("mm2.properties"))
         .args(arguments);
     match log_filter {

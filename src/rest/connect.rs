@@ -10,26 +10,31 @@ use serde::Serialize;
 
 use super::connectors::{CONNECT_VERSION, ConnectorView, InfoView, StatusView};
 use super::errors::{Answer, ApiError, plain};
-use super::{Api, Shown, offsets};
+use super::found::{self, find};
+use super::{Api, Shown, changes, offsets};
+use crate::connect::Restart;
 
-const CONFIG_IS_A_FILE: &str = "connectors are made from the file of `crosscurrent run`: change the file and restart the process";
+pub(super) const CONFIG_IS_A_FILE: &str = "connectors are made from the file of `crosscurrent run`: change the file and restart the process";
 
 /// All routes of Connect.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     let all: [(&str, Vec<Route>); 16] = [
         ("/", vec![read().to(root)]),
         ("/health", vec![read().to(health)]),
-        ("/connectors", vec![read().to(list), web::post().to(create)]),
+        (
+            "/connectors",
+            vec![read().to(list), web::post().to(changes::create)],
+        ),
         (
             "/connectors/{c}",
-            vec![read().to(info), web::delete().to(change)],
+            vec![read().to(info), web::delete().to(changes::delete)],
         ),
         (
             "/connectors/{c}/config",
             vec![
                 read().to(config_of),
-                web::put().to(put_config),
-                web::patch().to(change),
+                web::put().to(changes::put_config),
+                web::patch().to(changes::patch_config),
             ],
         ),
         ("/connectors/{c}/status", vec![read().to(status)]),
@@ -49,7 +54,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         ("/connectors/{c}/topics", vec![read().to(topics)]),
         (
             "/connectors/{c}/topics/reset",
-            vec![web::put().to(reset_topics)],
+            vec![web::put().to(changes::reset_topics)],
         ),
         (
             "/connectors/{c}/offsets",
@@ -85,7 +90,8 @@ pub(super) fn body(bytes: Result<web::Bytes, actix_web::Error>) -> Result<web::B
     bytes.map_err(|error| ApiError::new(error.as_response_error().status_code(), error.to_string()))
 }
 
-fn get<'a>(shown: &'a Shown, name: &str) -> Option<&'a ConnectorView> {
+/// The running connector of that name.
+pub(super) fn running<'a>(shown: &'a Shown, name: &str) -> Option<&'a ConnectorView> {
     let named = shown.connectors.iter().find(|one| one.name == name);
     let mut flows = shown
         .flows
@@ -97,11 +103,6 @@ fn get<'a>(shown: &'a Shown, name: &str) -> Option<&'a ConnectorView> {
             .find(|one| one.flow.label == only.label && one.stored_name() == name),
         _ => named,
     }
-}
-
-/// The connector of that name.
-pub(super) fn find<'a>(shown: &'a Shown, name: &str) -> Result<&'a ConnectorView, ApiError> {
-    get(shown, name).ok_or_else(|| ApiError::not_found(format!("Connector {name} not found")))
 }
 
 #[derive(Serialize)]
@@ -161,66 +162,44 @@ pub(super) fn query(request: &HttpRequest, key: &str) -> Vec<String> {
 }
 
 async fn list(api: web::Data<Api>, request: HttpRequest) -> HttpResponse {
-    let (shown, expand) = (api.shown(), query(&request, "expand"));
+    let expand = query(&request, "expand");
+    let names = found::names(&api);
     if expand.is_empty() {
-        let names: Vec<_> = shown.connectors.iter().map(|one| &one.name).collect();
         return HttpResponse::Ok().json(names);
     }
     let wants = |what: &str| expand.iter().any(|value| value == what);
     let (status, info) = (wants("status"), wants("info"));
-    let expanded: BTreeMap<_, _> = (shown.connectors.iter())
-        .map(|one| {
+    let expanded: BTreeMap<_, _> = (names.into_iter())
+        .filter_map(|name| {
+            let one = found::get(&api, &name)?;
             let status = status.then(|| one.status());
             let info = info.then(|| one.info());
-            (&one.name, Expanded { status, info })
+            Some((name, Expanded { status, info }))
         })
         .collect();
     HttpResponse::Ok().json(expanded)
 }
 
-async fn create(request: HttpRequest, bytes: Result<web::Bytes, actix_web::Error>) -> Answer {
-    body(bytes)?;
-    let json = request.headers().get("content-type").is_none_or(|kind| {
-        kind.to_str()
-            .is_ok_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"))
-    });
-    if json {
-        Err(ApiError::conflict(CONFIG_IS_A_FILE))
-    } else {
-        Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE))
-    }
-}
-
 async fn info(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    Ok(HttpResponse::Ok().json(find(&api.shown(), &name)?.info()))
+    Ok(HttpResponse::Ok().json(find(&api, &name)?.info()))
 }
 
 async fn config_of(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    Ok(HttpResponse::Ok().json(&find(&api.shown(), &name)?.config))
-}
-
-async fn put_config(bytes: Result<web::Bytes, actix_web::Error>) -> Answer {
-    body(bytes)?;
-    Err(ApiError::conflict(CONFIG_IS_A_FILE))
-}
-
-async fn change(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    find(&api.shown(), &name)?;
-    Err(ApiError::conflict(CONFIG_IS_A_FILE))
+    Ok(HttpResponse::Ok().json(find(&api, &name)?.info().config))
 }
 
 async fn status(api: web::Data<Api>, name: web::Path<String>) -> Answer {
     let unknown = || ApiError::not_found(format!("No status found for connector {name}"));
-    Ok(HttpResponse::Ok().json(get(&api.shown(), &name).ok_or_else(unknown)?.status()))
+    Ok(HttpResponse::Ok().json(found::get(&api, &name).ok_or_else(unknown)?.status()))
 }
 
 async fn tasks(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    Ok(HttpResponse::Ok().json(find(&api.shown(), &name)?.tasks()))
+    Ok(HttpResponse::Ok().json(find(&api, &name)?.tasks()))
 }
 
 async fn task_status(api: web::Data<Api>, at: web::Path<(String, String)>) -> Answer {
     let (name, number) = at.into_inner();
-    let tasks = get(&api.shown(), &name)
+    let tasks = found::get(&api, &name)
         .map(|one| one.status().tasks)
         .unwrap_or_default();
     let task = (tasks.into_iter()).find(|task| task.id.to_string() == number);
@@ -228,74 +207,71 @@ async fn task_status(api: web::Data<Api>, at: web::Path<(String, String)>) -> An
     Ok(HttpResponse::Ok().json(task.ok_or_else(unknown)?))
 }
 
-fn find_for_restart<'a>(shown: &'a Shown, name: &str) -> Result<&'a ConnectorView, ApiError> {
-    get(shown, name).ok_or_else(|| ApiError::not_found(format!("Unknown connector: {name}")))
-}
-
 async fn restart_task(api: web::Data<Api>, at: web::Path<(String, String)>) -> Answer {
     let (name, number) = at.into_inner();
-    let shown = api.shown();
-    let connector = find_for_restart(&shown, &name)?;
-    let tasks = connector.status().tasks;
+    let unknown = || ApiError::not_found(format!("Unknown connector: {name}"));
+    let found = found::get(&api, &name).ok_or_else(unknown)?;
+    let tasks = found.status().tasks;
     let Some(task) = tasks.iter().find(|task| task.id.to_string() == number) else {
         return Err(ApiError::not_found(format!(
             "Unknown task: {name}-{number}"
         )));
     };
-    connector.restart_task(task.id).await;
+    if let Some(view) = found.view() {
+        view.restart_task(task.id).await;
+    }
     Ok(HttpResponse::NoContent().finish())
 }
 
 async fn restart(api: web::Data<Api>, name: web::Path<String>, request: HttpRequest) -> Answer {
-    let shown = api.shown();
-    let connector = find_for_restart(&shown, &name)?;
+    let unknown = || ApiError::not_found(format!("Unknown connector: {name}"));
+    let found = found::get(&api, &name).ok_or_else(unknown)?;
     // Whatever is not "true" is false, as in Java.
     let flag = |key| {
         query(&request, key)
             .iter()
             .any(|value| value.eq_ignore_ascii_case("true"))
     };
-    let (include_tasks, only_failed) = (flag("includeTasks"), flag("onlyFailed"));
-    let mut status = connector.status();
-    let due = |state: &str| state != "STOPPED" && (!only_failed || state == "FAILED");
+    let wanted = Restart {
+        include_tasks: flag("includeTasks"),
+        only_failed: flag("onlyFailed"),
+    };
+    let mut status = found.status();
+    let due = |state: &str| state != "STOPPED" && (!wanted.only_failed || state == "FAILED");
+    let recorded = changes::record_restart(&api, &name, wanted).await?;
     if due(status.connector.state) {
-        connector.restart().await;
+        if let Some(view) = found.view().filter(|_| !recorded) {
+            view.restart().await;
+        }
         status.connector.state = "RESTARTING";
     }
-    if include_tasks {
+    if wanted.include_tasks {
         for task in status.tasks.iter_mut().filter(|task| due(task.at.state)) {
-            connector.restart_task(task.id).await;
+            if let Some(view) = found.view().filter(|_| !recorded) {
+                view.restart_task(task.id).await;
+            }
             task.at.state = "RESTARTING";
         }
     }
-    if include_tasks || only_failed {
-        Ok(HttpResponse::Accepted().json(status))
-    } else {
+    if wanted == Restart::default() {
         Ok(HttpResponse::NoContent().finish())
+    } else {
+        Ok(HttpResponse::Accepted().json(status))
     }
 }
 
-fn want(api: &Api, name: &str, state: TargetState) -> Result<(), ApiError> {
-    let unknown = || ApiError::not_found(format!("Unknown connector {name}"));
-    get(&api.shown(), name)
-        .ok_or_else(unknown)?
-        .control()
-        .want(state);
-    Ok(())
-}
-
 async fn pause(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    want(&api, &name, TargetState::Paused)?;
+    changes::want(&api, &name, TargetState::Paused).await?;
     Ok(HttpResponse::Accepted().finish())
 }
 
 async fn resume(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    want(&api, &name, TargetState::Running)?;
+    changes::want(&api, &name, TargetState::Running).await?;
     Ok(HttpResponse::Accepted().finish())
 }
 
 async fn stop(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    want(&api, &name, TargetState::Stopped)?;
+    changes::want(&api, &name, TargetState::Stopped).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -305,16 +281,6 @@ struct Topics {
 }
 
 async fn topics(api: web::Data<Api>, name: web::Path<String>) -> HttpResponse {
-    let topics = get(&api.shown(), &name)
-        .map(ConnectorView::topics)
-        .unwrap_or_default();
+    let topics = found::topics(&api, &name);
     HttpResponse::Ok().json(BTreeMap::from([(name.as_str(), Topics { topics })]))
-}
-
-/// What is listed is what is copied now, so there is nothing to forget.
-async fn reset_topics() -> Answer {
-    Err(ApiError::new(
-        StatusCode::FORBIDDEN,
-        "Topic tracking reset is disabled.",
-    ))
 }

@@ -14,7 +14,7 @@ use topology::{Connector, MirrorProperties};
 /// The version of Connect whose API this is: clients decide by it what they may call.
 pub(crate) const CONNECT_VERSION: &str = "4.3.1";
 /// Stands for a value that is a secret.
-const HIDDEN: &str = "[hidden]";
+pub(crate) const HIDDEN: &str = "[hidden]";
 pub(crate) const KINDS: [Connector; 3] = [
     Connector::Source,
     Connector::Checkpoint,
@@ -41,7 +41,27 @@ pub(crate) struct StateView {
     worker_id: String,
     version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    trace: Option<String>,
+    pub(crate) trace: Option<String>,
+}
+
+impl StateView {
+    pub(crate) fn new(state: &'static str, trace: Option<String>, worker_id: &str) -> Self {
+        Self {
+            state,
+            worker_id: worker_id.to_owned(),
+            version: CONNECT_VERSION,
+            trace,
+        }
+    }
+}
+
+/// A value as anybody may see it: a reference to a secret is none.
+pub(crate) fn shown<'a>(key: &str, value: &'a str) -> &'a str {
+    if topology::is_secret(key) && !value.contains("${") {
+        HIDDEN
+    } else {
+        value
+    }
 }
 
 /// A task with its number.
@@ -55,33 +75,33 @@ pub(crate) struct TaskView {
 /// The body of `/status`.
 #[derive(Serialize)]
 pub(crate) struct StatusView {
-    name: String,
+    pub(crate) name: String,
     pub(crate) connector: StateView,
     pub(crate) tasks: Vec<TaskView>,
-    r#type: &'static str,
+    pub(crate) r#type: &'static str,
 }
 
 /// A task's name.
 #[derive(Serialize)]
 pub(crate) struct TaskId {
-    connector: String,
-    task: usize,
+    pub(crate) connector: String,
+    pub(crate) task: usize,
 }
 
 /// The body of `GET /connectors/{c}`.
 #[derive(Serialize)]
 pub(crate) struct InfoView {
-    name: String,
-    config: BTreeMap<String, String>,
-    tasks: Vec<TaskId>,
-    r#type: &'static str,
+    pub(crate) name: String,
+    pub(crate) config: BTreeMap<String, String>,
+    pub(crate) tasks: Vec<TaskId>,
+    pub(crate) r#type: &'static str,
 }
 
 /// An element of `/tasks`.
 #[derive(Serialize)]
 pub(crate) struct TaskConfig {
-    id: TaskId,
-    config: BTreeMap<String, String>,
+    pub(crate) id: TaskId,
+    pub(crate) config: BTreeMap<String, String>,
 }
 
 impl ConnectorView {
@@ -97,14 +117,7 @@ impl ConnectorView {
             let name = format!("{}.{}", flow.label, stored_name(flow, kind));
             let mut config: BTreeMap<String, String> = raw
                 .iter()
-                .map(|(key, value)| {
-                    let shown = if topology::is_secret(key) {
-                        HIDDEN
-                    } else {
-                        value
-                    };
-                    (key.to_owned(), shown.to_owned())
-                })
+                .map(|(key, value)| (key.to_owned(), shown(key, value).to_owned()))
                 .collect();
             config.insert("name".to_owned(), name.clone());
             let tasks_max = raw
@@ -120,6 +133,38 @@ impl ConnectorView {
                 worker_id: worker_id.clone(),
             }
         })
+    }
+
+    /// A connector of a Connect worker; `config` with `${...}` resolved.
+    pub(crate) fn of_connector(
+        name: &str,
+        kind: Connector,
+        flow: &Arc<Flow>,
+        supervisor: &Addr<Supervisor>,
+        config: BTreeMap<String, String>,
+        worker_id: &Arc<str>,
+    ) -> Self {
+        let tasks_max = config
+            .get("tasks.max")
+            .and_then(|text| text.trim().parse().ok());
+        let masked = config.into_iter().map(|(key, value)| {
+            let value = shown(&key, &value).to_owned();
+            (key, value)
+        });
+        Self {
+            name: name.to_owned(),
+            kind,
+            flow: flow.clone(),
+            supervisor: supervisor.clone(),
+            config: masked.collect(),
+            tasks_max: tasks_max.unwrap_or(1),
+            worker_id: worker_id.clone(),
+        }
+    }
+
+    /// `tasks.max`.
+    pub(crate) fn tasks_max(&self) -> usize {
+        self.tasks_max
     }
 
     /// The name under which positions are stored.
@@ -144,7 +189,7 @@ impl ConnectorView {
     }
 
     /// The partitions of the flow, in order; only a source connector has any.
-    fn partitions(&self) -> Vec<PartitionSnapshot> {
+    pub(crate) fn partitions(&self) -> Vec<PartitionSnapshot> {
         match self.kind {
             Connector::Source => self.flow.registry.snapshots_of(&self.flow.label),
             _ => Vec::new(),
@@ -168,19 +213,24 @@ impl ConnectorView {
     }
 
     fn view(&self, state: &'static str, trace: Option<String>) -> StateView {
-        StateView {
-            state,
-            worker_id: self.worker_id.to_string(),
-            version: CONNECT_VERSION,
-            trace,
-        }
+        StateView::new(state, trace, &self.worker_id)
     }
 
     /// The body of `/status`.
     pub(crate) fn status(&self) -> StatusView {
         let partitions = self.partitions();
-        let wanted = self.control().wanted();
         let count = self.task_count(partitions.len());
+        self.status_with(count, &partitions)
+    }
+
+    /// As [`status`](Self::status), with so many tasks as were written down.
+    pub(crate) fn status_of(&self, tasks: usize) -> StatusView {
+        let stopped = self.control().wanted() == TargetState::Stopped;
+        self.status_with(if stopped { 0 } else { tasks }, &self.partitions())
+    }
+
+    fn status_with(&self, count: usize, partitions: &[PartitionSnapshot]) -> StatusView {
+        let wanted = self.control().wanted();
         let lost = self.flow.lease.is_lost() && wanted == TargetState::Running;
         let trace = lost.then(|| actors::LeaseError::Lost.to_string());
         let connector = match &trace {
@@ -190,7 +240,7 @@ impl ConnectorView {
         let tasks = (0..count)
             .map(|id| TaskView {
                 id,
-                at: self.task(id, count, &partitions),
+                at: self.task(id, count, partitions),
             })
             .collect();
         StatusView {
@@ -276,6 +326,19 @@ impl ConnectorView {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// The topics it writes to, and a number that grows when it does.
+    pub(crate) fn written(&self) -> BTreeMap<String, u64> {
+        if self.kind != Connector::Source {
+            return self.topics().into_iter().map(|topic| (topic, 1)).collect();
+        }
+        let mut written = BTreeMap::new();
+        for at in self.partitions() {
+            let topic = self.flow.config.remote_topic(&at.key.topic);
+            *written.entry(topic).or_default() += at.records;
+        }
+        written
     }
 
     /// Starts the connector itself again: what looks for topics.

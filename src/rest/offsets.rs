@@ -10,9 +10,10 @@ use serde_json::{Map, Value};
 use topology::Connector;
 
 use super::Api;
-use super::connect::{body, find};
+use super::connect::body;
 use super::connectors::ConnectorView;
 use super::errors::{Answer, ApiError};
+use super::found::{Found, find};
 
 /// Bound on the answer of one broker to one write.
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);
@@ -96,8 +97,8 @@ struct WantedList {
 }
 
 pub(super) async fn list(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    let shown = api.shown();
-    let connector = find(&shown, &name)?;
+    let found = find(&api, &name)?;
+    let connector = runs(&found)?;
     let table = connector.flow.positions.read(&connector.flow).await;
     let table = table.map_err(|error| ApiError::internal(error.to_string()))?;
     let offsets = table
@@ -109,6 +110,16 @@ pub(super) async fn list(api: web::Data<Api>, name: web::Path<String>) -> Answer
         })
         .collect();
     Ok(HttpResponse::Ok().json(StoredList { offsets }))
+}
+
+/// Positions are read and moved by the flow.
+fn runs(found: &Found) -> Result<&ConnectorView, ApiError> {
+    found.view().ok_or_else(|| {
+        let why = found
+            .idle()
+            .map_or("it was not started yet", |idle| &idle.trace);
+        ApiError::bad_request(format!("no flow runs this connector: {why}"))
+    })
 }
 
 /// Flows of different sources into one target may share the topic and the connectors' names.
@@ -139,8 +150,8 @@ pub(super) async fn alter(
     if wanted.is_empty() {
         return Err(ApiError::bad_request(missing));
     }
-    let shown = api.shown();
-    let connector = find(&shown, &name)?;
+    let found = find(&api, &name)?;
+    let connector = runs(&found)?;
     check_stopped(connector)?;
     let mut changes = Vec::with_capacity(wanted.len());
     for Wanted { partition, offset } in wanted {
@@ -159,8 +170,8 @@ pub(super) async fn alter(
 }
 
 pub(super) async fn reset(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    let shown = api.shown();
-    let connector = find(&shown, &name)?;
+    let found = find(&api, &name)?;
+    let connector = runs(&found)?;
     check_stopped(connector)?;
     let table = connector.flow.positions.read(&connector.flow).await;
     let table = table.map_err(|error| ApiError::internal(error.to_string()))?;

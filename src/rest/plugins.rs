@@ -10,6 +10,7 @@ use topology::connect_def::{self, KeyDefinition};
 use super::connect::{body, query, read, resource};
 use super::connectors::{CONNECT_VERSION, KINDS};
 use super::errors::{Answer, ApiError};
+use super::{Api, changes};
 
 /// What records pass through as they are.
 const BYTE_ARRAY_CONVERTER: &str = "org.apache.kafka.connect.converters.ByteArrayConverter";
@@ -57,7 +58,11 @@ async fn keys(name: web::Path<String>) -> Answer {
     Ok(HttpResponse::Ok().json(keys))
 }
 
-async fn validate(name: web::Path<String>, bytes: Result<web::Bytes, actix_web::Error>) -> Answer {
+async fn validate(
+    api: web::Data<Api>,
+    name: web::Path<String>,
+    bytes: Result<web::Bytes, actix_web::Error>,
+) -> Answer {
     let config = read_config(&body(bytes)?)?;
     if let Some(class) = config.get("connector.class")
         && !without_suffix(class).ends_with(without_suffix(&name))
@@ -66,8 +71,11 @@ async fn validate(name: web::Path<String>, bytes: Result<web::Bytes, actix_web::
             "Included connector type {class} does not match request type {name}"
         )));
     }
-    let report = connect_def::validate(&config)
-        .map_err(|fault| ApiError::internal(format!("{IN_JAVA}{fault}")))?;
+    let report = match &api.connect {
+        Some(connect) => changes::report(connect, &config),
+        None => connect_def::validate(&config),
+    };
+    let report = report.map_err(|fault| ApiError::internal(format!("{IN_JAVA}{fault}")))?;
     Ok(HttpResponse::Ok().json(report))
 }
 
@@ -79,12 +87,18 @@ fn without_suffix(class: &str) -> &str {
     }
 }
 
-/// A configuration as a body. As Connect's reader does, numbers and truths are taken as texts; null is as if the key were not there.
+/// What is answered to a body that cannot be read.
+pub(super) fn malformed(why: &dyn std::fmt::Display) -> ApiError {
+    ApiError::bad_request(format!("the body is not as it should be: {why}"))
+}
+
+/// A configuration as a body.
 pub(super) fn read_config(bytes: &[u8]) -> Result<BTreeMap<String, String>, ApiError> {
-    let refuse =
-        |why: String| ApiError::bad_request(format!("the body is not as it should be: {why}"));
-    let members: Map<String, Value> =
-        serde_json::from_slice(bytes).map_err(|error| refuse(error.to_string()))?;
+    settings(serde_json::from_slice(bytes).map_err(|error| malformed(&error))?)
+}
+
+/// Values as texts. As Connect's reader does, numbers and truths are taken as texts; null is as if the key were not there.
+pub(super) fn settings(members: Map<String, Value>) -> Result<BTreeMap<String, String>, ApiError> {
     let mut config = BTreeMap::new();
     for (key, value) in members {
         let text = match value {
@@ -92,7 +106,7 @@ pub(super) fn read_config(bytes: &[u8]) -> Result<BTreeMap<String, String>, ApiE
             Value::String(text) => text,
             Value::Bool(_) | Value::Number(_) => value.to_string(),
             Value::Array(_) | Value::Object(_) => {
-                return Err(refuse(format!("{key} must be a text")));
+                return Err(malformed(&format!("{key} must be a text")));
             }
         };
         config.insert(key, text);

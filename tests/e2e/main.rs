@@ -8,6 +8,8 @@
 )]
 
 mod brokers;
+mod connect;
+mod connect_real;
 mod copy;
 mod crashes;
 mod failover;

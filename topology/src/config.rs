@@ -1,6 +1,7 @@
 //! MM2's configuration, from the file to typed values per flow.
 
 mod client;
+mod connect;
 mod derive;
 mod error;
 mod flow;
@@ -11,11 +12,12 @@ mod usage;
 pub(crate) mod value;
 
 pub use client::{ClientKind, ClientOwner, Side, client_properties};
+pub use connect::{ConnectWorker, ConnectorSet, StorageTopic, identify};
 pub use derive::{Connector, MirrorProperties};
 pub use error::{ConfigError, ConfigErrors, KeyAt, is_secret};
 pub use flow::{
-    AutoOffsetReset, ClusterConfig, ConnectorNames, FlowConfig, GroupFilter, IsolationLevel,
-    OffsetConfig, OffsetSyncsLocation, Pace, REQUEST_TIMEOUT_MIN,
+    AutoOffsetReset, ClusterConfig, ConnectorNames, FlowConfig, FlowProperties, GroupFilter,
+    IsolationLevel, OffsetConfig, OffsetSyncsLocation, Pace, REQUEST_TIMEOUT_MIN,
 };
 pub use host::HostPort;
 pub use provider::{ConfigProvider, ConfigProviders};
@@ -74,7 +76,7 @@ impl MirrorConfig {
         let (mut flows, mut elsewhere) = (Vec::new(), Vec::new());
         for id in properties.cluster_pairs() {
             let mut faults = ConfigErrors::default();
-            let flow = FlowConfig::read(&properties, &id, &mut faults);
+            let flow = FlowConfig::read(&properties.flow_properties(&id), &id, &mut faults);
             if runs_here(&flow) {
                 errors.extend(faults);
                 flows.push(flow);

@@ -42,10 +42,10 @@ mod properties;
 pub use alias::{ClusterAlias, FlowId};
 pub use config::{
     AutoOffsetReset, ClientKind, ClientOwner, ClusterConfig, ConfigError, ConfigErrors,
-    ConfigProvider, ConfigProviders, Connector, ConnectorNames, DURATION_MAX, FlowConfig,
-    GroupFilter, HostPort, IsolationLevel, KeyAt, KeyReport, MirrorConfig, MirrorProperties,
-    OffsetConfig, OffsetSyncsLocation, Pace, REQUEST_TIMEOUT_MIN, Side, client_properties,
-    is_secret,
+    ConfigProvider, ConfigProviders, ConnectWorker, Connector, ConnectorNames, ConnectorSet,
+    DURATION_MAX, FlowConfig, FlowProperties, GroupFilter, HostPort, IsolationLevel, KeyAt,
+    KeyReport, MirrorConfig, MirrorProperties, OffsetConfig, OffsetSyncsLocation, Pace,
+    REQUEST_TIMEOUT_MIN, Side, StorageTopic, client_properties, identify, is_secret,
 };
 pub use cycle::LoopProof;
 pub use filter::{

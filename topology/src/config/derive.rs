@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::error::{ConfigError, ConfigErrors, KeyAt};
+use super::flow::FlowProperties;
 use super::keys::{WORKER_PREFIXES, connector_key, is_common_client_key};
 use super::provider::ConfigProviders;
 use super::value;
@@ -17,7 +18,7 @@ pub(crate) const BYTE_ARRAY_CONVERTER: &str =
     "org.apache.kafka.connect.converters.ByteArrayConverter";
 
 /// One of the three connectors that make up a flow in MM2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Connector {
     /// Copies records.
     Source,
@@ -196,6 +197,18 @@ impl MirrorProperties {
         properties.extend(self.raw.stripped(&format!("{flow}.")));
         properties.insert_default("enabled", "false");
         properties
+    }
+
+    /// All that a flow is read from, resolved.
+    pub fn flow_properties(&self, flow: &FlowId) -> FlowProperties {
+        let of = |connector| self.resolve(self.connector_properties(flow, connector));
+        FlowProperties {
+            source: of(Connector::Source),
+            checkpoint: of(Connector::Checkpoint),
+            heartbeat: of(Connector::Heartbeat),
+            worker: self.worker_properties(flow),
+            aliases_at: KeyAt::of(&self.raw, "clusters"),
+        }
     }
 
     /// Checks the keys that concern the process as a whole: a boolean and the security protocol.

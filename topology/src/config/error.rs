@@ -7,7 +7,7 @@ use crate::filter::PatternError;
 use crate::properties::Properties;
 
 /// A key as the user wrote it, with its line if it was written at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyAt {
     /// The key in the file, or the derived key where nothing in the file led to it.
     pub key: String,
@@ -47,6 +47,12 @@ pub enum ConfigError {
     /// No `clusters`, or an empty list.
     #[error("clusters is not set; list the alias of every cluster, as in `clusters = A, B`")]
     MissingClusters,
+    /// A key of a worker's file without which nothing can start.
+    #[error("{key} is not set; a Connect worker needs it")]
+    Missing {
+        /// The key.
+        key: &'static str,
+    },
     /// An alias that cannot be used.
     #[error("{at}: alias `{alias}` {problem}")]
     Alias {
@@ -156,6 +162,22 @@ impl ConfigError {
         }
     }
 
+    /// The key that is to blame. None if something is missing rather than wrong, or several are.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Alias { at, .. }
+            | Self::InvalidValue { at, .. }
+            | Self::Unsupported { at, .. }
+            | Self::Pattern { at, .. } => Some(&at.key),
+            Self::Missing { key } => Some(key),
+            Self::MissingClusters
+            | Self::MissingBootstrapServers { .. }
+            | Self::UnknownTarget { .. }
+            | Self::NoFlows { .. }
+            | Self::Loop { .. } => None,
+        }
+    }
+
     /// The line of the file to look at, for `file:line`. `None` if something is missing rather
     /// than wrong.
     pub fn line(&self) -> Option<usize> {
@@ -165,6 +187,7 @@ impl ConfigError {
             | Self::Unsupported { at, .. }
             | Self::Pattern { at, .. } => at.line,
             Self::MissingClusters
+            | Self::Missing { .. }
             | Self::MissingBootstrapServers { .. }
             | Self::UnknownTarget { .. }
             | Self::NoFlows { .. }

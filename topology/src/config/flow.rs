@@ -6,12 +6,12 @@ mod offsets;
 
 use std::time::Duration;
 
-use self::checks::{check_aliases, check_plaintext, check_resolved, check_supported};
+use self::checks::{check_aliases, check_resolved};
+pub(super) use self::checks::{check_plaintext, check_supported};
 pub use self::clients::{AutoOffsetReset, IsolationLevel, REQUEST_TIMEOUT_MIN};
 use self::clients::{Clients, auto_offset_reset, isolation_level, request_timeout};
 pub use self::offsets::{GroupFilter, OffsetConfig, OffsetSyncsLocation, Pace};
 
-use super::derive::{Connector, MirrorProperties};
 use super::error::{ConfigError, ConfigErrors, KeyAt};
 use super::host::{HostPort, bootstrap_servers};
 use super::{keys, value};
@@ -135,22 +135,38 @@ pub struct FlowConfig {
     pub connector_names: ConnectorNames,
 }
 
+/// The flat maps that a flow is read from, with `${...}` resolved. In dedicated mode all are derived from one file
+/// ([`MirrorProperties::flow_properties`](super::MirrorProperties::flow_properties)); in a Connect worker each connector
+/// has its own ([`ConnectWorker`](super::ConnectWorker)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FlowProperties {
+    /// The source connector's.
+    pub source: Properties,
+    /// The checkpoint connector's.
+    pub checkpoint: Properties,
+    /// The heartbeat connector's.
+    pub heartbeat: Properties,
+    /// The worker's: where records go, where positions are stored.
+    pub worker: Properties,
+    /// Where the aliases are written.
+    pub aliases_at: KeyAt,
+}
+
 impl FlowConfig {
     /// Reads a flow, keeping every fault in `errors`; the result is of use only without any.
-    pub(crate) fn read(mirror: &MirrorProperties, id: &FlowId, errors: &mut ConfigErrors) -> Self {
-        let connector = mirror.resolve(mirror.connector_properties(id, Connector::Source));
-        let worker = mirror.worker_properties(id);
+    pub(crate) fn read(sets: &FlowProperties, id: &FlowId, errors: &mut ConfigErrors) -> Self {
+        let (connector, worker) = (&sets.source, &sets.worker);
         for (key, _) in connector.iter() {
-            errors.take(keys::check_ignored(&connector, key));
+            errors.take(keys::check_ignored(connector, key));
         }
-        check_resolved(&connector, errors);
-        let replication_enabled = errors.read(value::boolean(&connector, "enabled", false));
+        check_resolved(connector, errors);
+        let replication_enabled = errors.read(value::boolean(connector, "enabled", false));
         if replication_enabled {
-            check_supported(&connector, &worker, errors);
+            check_supported(connector, worker, errors);
         }
-        check_aliases(mirror, id, &connector, errors);
+        check_aliases(sets, id, errors);
 
-        let clients = Clients::of(&connector, &worker);
+        let clients = Clients::of(connector, worker);
         for client in clients.used(replication_enabled) {
             errors.take(check_plaintext(client));
         }
@@ -166,15 +182,7 @@ impl FlowConfig {
             }
         }
 
-        let name = |connector: Connector| {
-            let properties = mirror.resolve(mirror.connector_properties(id, connector));
-            properties
-                .get("name")
-                .map(value::trim)
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let config = &connector;
+        let config = connector;
         Self {
             id: id.clone(),
             replication_enabled,
@@ -206,12 +214,12 @@ impl FlowConfig {
                 REFRESH_TOPICS_INTERVAL_DEFAULT,
             )),
             emit_heartbeats_interval: errors.read(value::interval(
-                config,
+                &sets.heartbeat,
                 "emit.heartbeats",
                 EMIT_HEARTBEATS_INTERVAL_DEFAULT,
             )),
             heartbeats_topic_replication_factor: errors.read(factor(
-                config,
+                &sets.heartbeat,
                 "heartbeats.topic.replication.factor",
                 3,
             )),
@@ -220,15 +228,19 @@ impl FlowConfig {
                 "heartbeats.replication.enabled",
                 true,
             )),
-            offset_storage_topic: errors.read(topic_name(&worker, "offset.storage.topic")),
+            offset_storage_topic: errors.read(topic_name(worker, "offset.storage.topic")),
             offset_storage_replication_factor: errors.read(factor(
-                &worker,
+                worker,
                 "offset.storage.replication.factor",
                 3,
             )),
-            offset_storage_partitions: errors.read(partitions(&worker)),
+            offset_storage_partitions: errors.read(partitions(
+                worker,
+                "offset.storage.partitions",
+                25,
+            )),
             offset_flush_interval: errors.read(value::millis(
-                &worker,
+                worker,
                 "offset.flush.interval.ms",
                 OFFSET_FLUSH_INTERVAL_DEFAULT,
             )),
@@ -245,12 +257,12 @@ impl FlowConfig {
                 CONFIG_PROPERTIES_EXCLUDE_DEFAULT,
                 errors,
             ),
-            offsets: OffsetConfig::read(mirror, id, replication_enabled, errors),
+            offsets: OffsetConfig::read(sets, replication_enabled, errors),
             use_defaults_from_source: config.get("use.defaults.from") == Some("source"),
             connector_names: ConnectorNames {
-                source: name(Connector::Source),
-                checkpoint: name(Connector::Checkpoint),
-                heartbeat: name(Connector::Heartbeat),
+                source: text(&sets.source, "name"),
+                checkpoint: text(&sets.checkpoint, "name"),
+                heartbeat: text(&sets.heartbeat, "name"),
             },
         }
     }
@@ -312,7 +324,7 @@ impl ConfigErrors {
     }
 }
 
-fn text(properties: &Properties, key: &str) -> String {
+pub(super) fn text(properties: &Properties, key: &str) -> String {
     properties
         .get(key)
         .map(value::trim)
@@ -320,23 +332,22 @@ fn text(properties: &Properties, key: &str) -> String {
         .to_owned()
 }
 
-fn factor(properties: &Properties, key: &str, default: i16) -> Result<i16, ConfigError> {
+pub(super) fn factor(properties: &Properties, key: &str, default: i16) -> Result<i16, ConfigError> {
     value::replication_factor(properties, key, default)
 }
 
-fn partitions(worker: &Properties) -> Result<i32, ConfigError> {
-    const KEY: &str = "offset.storage.partitions";
-    match value::number(worker, KEY, 25, -1..=i32::MAX)? {
+pub(super) fn partitions(worker: &Properties, key: &str, default: i32) -> Result<i32, ConfigError> {
+    match value::number(worker, key, default, -1..=i32::MAX)? {
         0 => Err(ConfigError::invalid(
             worker,
-            KEY,
+            key,
             "write at least 1, or -1 for the default",
         )),
         partitions => Ok(partitions),
     }
 }
 
-fn topic_name(worker: &Properties, key: &str) -> Result<String, ConfigError> {
+pub(super) fn topic_name(worker: &Properties, key: &str) -> Result<String, ConfigError> {
     /// Kafka's bound on the length of a topic name.
     const TOPIC_NAME_BYTES_MAX: usize = 249;
     let name = text(worker, key);

@@ -1,14 +1,15 @@
 //! What must hold beyond the types of single values.
 
+use super::FlowProperties;
 use crate::alias::FlowId;
-use crate::config::derive::{BYTE_ARRAY_CONVERTER, MirrorProperties};
-use crate::config::error::{ConfigError, ConfigErrors, KeyAt};
+use crate::config::derive::BYTE_ARRAY_CONVERTER;
+use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::keys::{Use, connector_key};
 use crate::config::value;
 use crate::properties::Properties;
 
 /// Refuses what needs TLS or SASL.
-pub(super) fn check_plaintext(client: &Properties) -> Result<(), ConfigError> {
+pub(in crate::config) fn check_plaintext(client: &Properties) -> Result<(), ConfigError> {
     const KEY: &str = "security.protocol";
     match client.get(KEY).map(value::trim) {
         Some(protocol) if !protocol.eq_ignore_ascii_case("PLAINTEXT") => {
@@ -32,16 +33,11 @@ pub(super) fn check_resolved(connector: &Properties, errors: &mut ConfigErrors) 
 
 /// The aliases are part of topic names, and a connector's own alias keys must agree with the flow:
 /// MM2 would run every flow under the one name (docs/spec/mm2.md 1.4, "Never set them").
-pub(super) fn check_aliases(
-    mirror: &MirrorProperties,
-    id: &FlowId,
-    connector: &Properties,
-    errors: &mut ConfigErrors,
-) {
+pub(super) fn check_aliases(sets: &FlowProperties, id: &FlowId, errors: &mut ConfigErrors) {
     if !id.source.is_legal_in_topics() {
         errors.push(ConfigError::Alias {
             alias: id.source.clone(),
-            at: KeyAt::of(mirror.raw(), "clusters"),
+            at: sets.aliases_at.clone(),
             problem: "becomes part of topic names; use letters, digits, `.`, `_` and `-` only",
         });
     }
@@ -49,15 +45,15 @@ pub(super) fn check_aliases(
         ("source.cluster.alias", &id.source),
         ("target.cluster.alias", &id.target),
     ] {
-        if connector.get(key) != Some(alias.as_str()) {
+        if sets.source.get(key) != Some(alias.as_str()) {
             let expected = "remove it; each flow takes its aliases from its name";
-            errors.push(ConfigError::invalid(connector, key, expected));
+            errors.push(ConfigError::invalid(&sets.source, key, expected));
         }
     }
 }
 
 /// Refuses what would silently copy something else than was asked for.
-pub(super) fn check_supported(
+pub(in crate::config) fn check_supported(
     connector: &Properties,
     worker: &Properties,
     errors: &mut ConfigErrors,

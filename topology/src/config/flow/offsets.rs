@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use super::{factor, patterns};
-use crate::alias::FlowId;
+use super::{FlowProperties, factor, patterns};
 use crate::config::client::Side;
-use crate::config::derive::{Connector, MirrorProperties};
 use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::value;
 use crate::filter::{PatternList, TopicFilter};
@@ -103,15 +101,13 @@ pub struct OffsetConfig {
 
 impl OffsetConfig {
     pub(super) fn read(
-        mirror: &MirrorProperties,
-        id: &FlowId,
+        sets: &FlowProperties,
         replication_enabled: bool,
         errors: &mut ConfigErrors,
     ) -> Self {
-        let source = mirror.resolve(mirror.connector_properties(id, Connector::Source));
-        let config = &mirror.resolve(mirror.connector_properties(id, Connector::Checkpoint));
+        let (source, config) = (&sets.source, &sets.checkpoint);
         if replication_enabled {
-            errors.take(check_offset_syncs(&source));
+            errors.take(check_offset_syncs(source));
         }
         let checkpoints_refused = check_checkpoints(config);
         let runs = checkpoints_refused.is_empty();
@@ -122,16 +118,16 @@ impl OffsetConfig {
             .take(pace(config, "sync.group.offsets", false))
             .flatten();
         let lag = value::number(
-            &source,
+            source,
             "offset.lag.max",
             OFFSET_LAG_MAX_DEFAULT,
             i64::MIN..=i64::MAX,
         );
         Self {
-            emit_offset_syncs: errors.read(value::boolean(&source, OFFSET_SYNCS, true)),
+            emit_offset_syncs: errors.read(value::boolean(source, OFFSET_SYNCS, true)),
             offset_syncs_location: errors.read(location(config)),
             offset_syncs_topic_replication_factor: errors.read(factor(
-                &source,
+                source,
                 "offset-syncs.topic.replication.factor",
                 3,
             )),

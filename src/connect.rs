@@ -1,0 +1,238 @@
+//! `crosscurrent connect FILE`: a Connect worker whose connectors are MirrorMaker 2's.
+//!
+//! The config topic is the truth: REST writes to it, and what is read back is planned ([`plan`]), run and written down
+//! ([`deployment`]).
+
+mod configs;
+mod deployment;
+mod plan;
+mod providers;
+mod records;
+mod statuses;
+mod store;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::{Backoff, Worker};
+use anyhow::Context;
+use tokio::time::{Instant, interval, sleep};
+use topology::{ConnectWorker, KeyReport};
+use tracing::{error, info, warn};
+
+use self::deployment::Deployment;
+use crate::cli::{ConnectArgs, LogFormat};
+use crate::config::{self, Fault};
+use crate::console::Watch;
+use crate::logging;
+use crate::rest::{Api, ConnectMode, Rest};
+use crate::signals::Signals;
+pub(crate) use configs::{Configs, Connector};
+pub(crate) use plan::Idle;
+pub(crate) use records::{ConfigRecord, Restart, Settings};
+pub(crate) use store::{Store, StoreError};
+
+/// A bad command line or configuration, as clap exits too.
+const EXIT_CONFIG: u8 = 2;
+/// Stopped, but not cleanly.
+const EXIT_UNCLEAN: u8 = 1;
+/// Bound on draining and storing positions after the first signal.
+const STOP_LIMIT: Duration = Duration::from_secs(9);
+/// Of it, how much is kept for writing that nothing runs any more.
+const STATES_RESERVE: Duration = Duration::from_secs(1);
+/// Changes that come in this time are one restart of a flow.
+const SETTLE: Duration = Duration::from_millis(200);
+/// Time between two looks for what others wrote, and at what has changed here.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Looks at partitions that do not run, in [`LOOK_INTERVAL`]s.
+const WATCH_EVERY: u64 = 5;
+const RETRY_BASE: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(15);
+/// Keys without effect that are named at start; the rest is counted.
+const KEYS_NAMED_MAX: usize = 50;
+
+/// Runs until a signal comes.
+pub(crate) fn run(args: &ConnectArgs, format: LogFormat) -> ExitCode {
+    let file = match read(&args.file) {
+        Ok(file) => Arc::new(file),
+        Err(faults) => {
+            logging::report(format, &faults);
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    report_keys(&args.file, &file.keys_without_effect());
+    match actix::System::new().block_on(run_worker(file, args)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EXIT_UNCLEAN),
+        Err(error) => {
+            error!("{error:#}");
+            ExitCode::from(EXIT_UNCLEAN)
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<ConnectWorker, Vec<Fault>> {
+    let raw = config::read_properties(path)?;
+    let providers = providers::of(&raw).map_err(|what| vec![Fault::of(path, None, what)])?;
+    ConnectWorker::read(raw, providers).map_err(|errors| config::faults(path, &errors))
+}
+
+fn report_keys(file: &Path, keys: &[KeyReport]) {
+    for key in keys.iter().take(KEYS_NAMED_MAX) {
+        warn!(file = %file.display(), %key, "key without effect");
+    }
+    if let Some(more @ 1..) = keys.len().checked_sub(KEYS_NAMED_MAX) {
+        warn!(file = %file.display(), more, "keys without effect; not named one by one");
+    }
+}
+
+/// Waits for the storage topics as long as it takes. None: a signal came first.
+async fn open(file: &ConnectWorker, signals: &mut Signals) -> anyhow::Result<Option<Store>> {
+    let cluster = Store::cluster(file);
+    let mut backoff = Backoff::new(RETRY_BASE, RETRY_MAX);
+    let mut said = String::new();
+    loop {
+        let opened = tokio::select! {
+            opened = Store::open(file, cluster.clone()) => opened,
+            () = signals.next() => return Ok(None),
+        };
+        match opened {
+            Ok(store) => return Ok(Some(store)),
+            Err(error @ StoreError::Partitions(..)) => return Err(error.into()),
+            Err(error) => {
+                let text = error.to_string();
+                if text != said {
+                    warn!(
+                        error = text,
+                        "the storage topics cannot be used yet, trying on"
+                    );
+                    said = text;
+                }
+            }
+        }
+        tokio::select! {
+            () = sleep(backoff.next_delay()) => {}
+            () = signals.next() => return Ok(None),
+        }
+    }
+}
+
+/// True if everything was acknowledged and stored at the end.
+async fn run_worker(file: Arc<ConnectWorker>, args: &ConnectArgs) -> anyhow::Result<bool> {
+    let mut signals = Signals::new().context("cannot handle signals")?;
+    let Some(store) = open(&file, &mut signals).await? else {
+        return Ok(true);
+    };
+    let store = Arc::new(store);
+    info!(
+        group = file.group_id,
+        connectors = store.configs().names().count(),
+        "storage topics read"
+    );
+    let worker = Worker::new().context("cannot start threads")?;
+    let address = crate::rest::address(args.rest.as_ref(), file.properties())
+        .context("a Connect worker without REST cannot be told anything: give an http listener")?;
+    let advertised = advertised(&file);
+    let registry = worker.registry().clone();
+    let rest = Rest::serve(&address, |local| {
+        let worker_id: Arc<str> = advertised.with(local).into();
+        Api::of_connect(
+            registry,
+            ConnectMode {
+                file: file.clone(),
+                store: store.clone(),
+                worker_id,
+            },
+        )
+    })
+    .with_context(|| format!("REST cannot listen on {address}"))?;
+    let worker_id = rest.api().worker_id();
+    let mut deployment = Deployment::new(
+        worker,
+        file.clone(),
+        store.clone(),
+        rest.api().clone(),
+        worker_id.clone(),
+    );
+    deployment.reconcile().await;
+    let mut watch = Watch::default();
+    let mut ticks = interval(LOOK_INTERVAL);
+    let mut looks = 0_u64;
+    let mut lost = false;
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            () = store.changed() => {
+                sleep(SETTLE).await;
+                deployment.reconcile().await;
+                deployment.record().await;
+            }
+            _ = ticks.tick() => {
+                match store.follow().await {
+                    Err(StoreError::Lost) if !lost => {
+                        lost = true;
+                        error!("{}", StoreError::Lost);
+                    }
+                    Err(error) => tracing::debug!(%error, "the config topic cannot be read on"),
+                    Ok(()) => {}
+                }
+                deployment.record().await;
+                looks += 1;
+                if looks.is_multiple_of(WATCH_EVERY) {
+                    let worker = deployment.worker();
+                    watch.look(&worker.flows(), worker.registry(), std::time::Instant::now());
+                }
+            }
+        }
+    }
+    rest.stopping();
+    info!("stopping: a second signal ends at once");
+    let names = deployment.names();
+    let deadline = Instant::now() + STOP_LIMIT - STATES_RESERVE;
+    let end = async {
+        let clean = deployment.stop(deadline).await;
+        let states = Deployment::record_end(&store, &worker_id, &names);
+        if tokio::time::timeout(STATES_RESERVE, states).await.is_err() {
+            warn!("states not written in time");
+        }
+        clean
+    };
+    let clean = tokio::select! {
+        clean = end => clean,
+        () = signals.next() => false,
+    };
+    rest.stop().await;
+    info!(clean, "stopped");
+    Ok(clean)
+}
+
+/// What others are told instead of the address that REST listens on.
+struct Advertised {
+    host: Option<String>,
+    port: Option<String>,
+}
+
+fn advertised(file: &ConnectWorker) -> Advertised {
+    let get = |key: &str| {
+        let text = file.properties().get(key)?.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    };
+    Advertised {
+        host: get("rest.advertised.host.name"),
+        port: get("rest.advertised.port"),
+    }
+}
+
+impl Advertised {
+    fn with(&self, local: std::net::SocketAddr) -> String {
+        let host = self.host.clone().unwrap_or_else(|| match local {
+            std::net::SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+            std::net::SocketAddr::V4(v4) => v4.ip().to_string(),
+        });
+        let port = self.port.clone();
+        let port = port.unwrap_or_else(|| local.port().to_string());
+        format!("{host}:{port}")
+    }
+}

@@ -1,0 +1,431 @@
+//! Lets run what the config topic wants, and writes down what runs: flows, tasks, states.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web;
+use actors::{Control, ControlledConnector, Flow, NotSynced, Worker};
+use tokio::time::Instant;
+use topology::{ConnectWorker, Connector, FlowId};
+use tracing::{debug, info, warn};
+
+use super::configs::Configs;
+use super::plan::{Idle, Plan, PlannedFlow, plan};
+use super::records::{ConfigRecord, Restart, Settings, StatusOf, StatusRecord};
+use super::statuses::Now;
+use super::store::{Store, StoreError};
+use crate::rest::{Api, ConnectorView, Shown, now_ms, of_task};
+
+/// Bound on draining a flow that ends while the worker runs on, and storing its positions.
+const END_LIMIT: Duration = Duration::from_secs(9);
+
+/// The flows of a Connect worker.
+pub(crate) struct Deployment {
+    worker: Worker,
+    file: Arc<ConnectWorker>,
+    store: Arc<Store>,
+    api: web::Data<Api>,
+    worker_id: Arc<str>,
+    generation: i64,
+    running: BTreeMap<FlowId, Running>,
+    idle: BTreeMap<String, Idle>,
+    /// What tasks should be, as of the last look: written when two looks agree.
+    tasks_due: BTreeMap<String, Vec<Settings>>,
+    /// Records copied to each topic when its use was noted last, by connector and topic.
+    copied: HashMap<(String, String), u64>,
+    /// The last write of states failed, and that was said.
+    failing: bool,
+}
+
+struct Running {
+    flow: Arc<Flow>,
+    planned: PlannedFlow,
+}
+
+impl Deployment {
+    /// Nothing runs yet.
+    pub(crate) fn new(
+        worker: Worker,
+        file: Arc<ConnectWorker>,
+        store: Arc<Store>,
+        api: web::Data<Api>,
+        worker_id: Arc<str>,
+    ) -> Self {
+        Self {
+            generation: store.statuses().generation(),
+            worker,
+            file,
+            store,
+            api,
+            worker_id,
+            running: BTreeMap::new(),
+            idle: BTreeMap::new(),
+            tasks_due: BTreeMap::new(),
+            copied: HashMap::new(),
+            failing: false,
+        }
+    }
+
+    /// The flows that run.
+    pub(crate) fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// Lets run what the config topic wants as far as it was read.
+    pub(crate) async fn reconcile(&mut self) {
+        let configs = self.store.configs();
+        let restarts = self.store.take_restarts();
+        let mut wanted = plan(&self.file, &configs);
+        // `${...}` is looked up at a start: an unchanged connector runs on with what it has.
+        for (id, running) in &self.running {
+            let again = |name: &String| restarts.iter().any(|(of, _)| of == name);
+            if let Some(planned) = wanted.flows.get_mut(id)
+                && planned.set == running.planned.set
+                && planned.names == running.planned.names
+                && !planned.names.values().any(again)
+            {
+                *planned = running.planned.clone();
+            }
+        }
+        self.end_flows(&wanted).await;
+        self.start_flows(&configs, wanted);
+        for (name, restart) in restarts {
+            self.restart(&name, restart).await;
+        }
+        self.show();
+    }
+
+    async fn end_flows(&mut self, wanted: &Plan) {
+        let ends: Vec<FlowId> = (self.running.iter())
+            .filter(|(id, running)| {
+                wanted.flows.get(*id).is_none_or(|planned| {
+                    planned.config != running.planned.config
+                        || planned.names != running.planned.names
+                })
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in ends {
+            let Some(running) = self.running.remove(&id) else {
+                continue;
+            };
+            let again = wanted.flows.contains_key(&id);
+            info!(flow = %id, again, "connectors have changed: the flow ends");
+            if !self.worker.remove(&running.flow, END_LIMIT).await {
+                warn!(flow = %id, "not everything was acknowledged and stored in time: what is on the target is found there");
+            }
+        }
+    }
+
+    fn start_flows(&mut self, configs: &Configs, wanted: Plan) {
+        for (id, planned) in wanted.flows {
+            let running = match self.running.remove(&id) {
+                Some(running) => Running {
+                    flow: running.flow,
+                    planned,
+                },
+                None => {
+                    let copies = planned.config.replication_enabled;
+                    info!(flow = %id, connectors = ?planned.names.values(), copies, "flow");
+                    Running {
+                        flow: self.worker.add(&planned.config),
+                        planned,
+                    }
+                }
+            };
+            // Before its actors have looked for the first time: nothing awaits between.
+            for (connector, name) in &running.planned.names {
+                let Some(found) = configs.get(name) else {
+                    continue;
+                };
+                let control = control_of(&running.flow.control, *connector);
+                if control.wanted() != found.target {
+                    control.want(found.target);
+                }
+            }
+            self.running.insert(id, running);
+        }
+        for (name, idle) in &wanted.idle {
+            if self.idle.get(name) != Some(idle) {
+                if idle.failed {
+                    warn!(
+                        connector = name,
+                        reason = idle.trace,
+                        "connector cannot run"
+                    );
+                } else {
+                    info!(connector = name, reason = idle.trace, "connector waits");
+                }
+            }
+        }
+        self.idle = wanted.idle;
+    }
+
+    async fn restart(&self, name: &str, restart: Restart) {
+        let views = self.views();
+        let Some(view) = views.iter().find(|view| view.name == name) else {
+            return;
+        };
+        let status = view.status();
+        let due = |state: &str| state != "STOPPED" && (!restart.only_failed || state == "FAILED");
+        if due(status.connector.state) {
+            view.restart().await;
+        }
+        if restart.include_tasks {
+            for task in status.tasks.iter().filter(|task| due(task.at.state)) {
+                view.restart_task(task.id).await;
+            }
+        }
+    }
+
+    fn views(&self) -> Vec<ConnectorView> {
+        let mut views = Vec::new();
+        for Running { flow, planned } in self.running.values() {
+            let Some(supervisor) = self.worker.supervisor(flow) else {
+                continue;
+            };
+            for (connector, name) in &planned.names {
+                let config = match connector {
+                    Connector::Source => &planned.set.source,
+                    Connector::Checkpoint => &planned.set.checkpoint,
+                    Connector::Heartbeat => &planned.set.heartbeat,
+                };
+                let config = config.as_ref().map(|config| self.file.resolve(config));
+                views.push(ConnectorView::of_connector(
+                    name,
+                    *connector,
+                    flow,
+                    supervisor,
+                    config.unwrap_or_default(),
+                    &self.worker_id,
+                ));
+            }
+        }
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        views
+    }
+
+    fn show(&self) {
+        self.api.show(Shown {
+            connectors: self.views(),
+            flows: self.worker.flows(),
+            idle: self.idle.clone(),
+        });
+    }
+
+    /// Writes what has changed since: tasks, states, topics in use.
+    pub(crate) async fn record(&mut self) {
+        let result = self.try_record().await;
+        let failed = std::mem::replace(&mut self.failing, result.is_err());
+        match result {
+            Ok(()) if failed => info!("tasks and states are written again"),
+            Ok(()) => {}
+            Err(error) if failed => debug!(%error, "tasks and states still not written"),
+            Err(error) => {
+                warn!(%error, "cannot write tasks and states to the storage topics, trying on")
+            }
+        }
+    }
+
+    async fn try_record(&mut self) -> Result<(), StoreError> {
+        let views = self.views();
+        self.record_tasks(&views).await?;
+        let configs = self.store.configs();
+        let mut now = BTreeMap::new();
+        for view in &views {
+            let tasks = configs.get(&view.name).map_or(0, |found| found.tasks.len());
+            let status = view.status_of(tasks);
+            let state = |at: &crate::rest::StateView| Now {
+                state: at.state,
+                trace: at.trace.clone(),
+            };
+            let of = StatusOf::Connector(view.name.clone());
+            now.insert(of, state(&status.connector));
+            for task in &status.tasks {
+                let of = StatusOf::Task(view.name.clone(), task.id);
+                now.insert(of, state(&task.at));
+            }
+        }
+        for (name, idle) in &self.idle {
+            let state = if idle.failed {
+                "FAILED"
+            } else {
+                idle.target.as_str()
+            };
+            let trace = idle.failed.then(|| idle.trace.clone());
+            now.insert(StatusOf::Connector(name.clone()), Now { state, trace });
+        }
+        let statuses = self.store.statuses();
+        let mut changes = statuses.changes(&now, &self.worker_id, self.generation);
+        changes.extend(self.topics_in_use(&views));
+        let gone = statuses
+            .with_topics()
+            .filter(|name| !configs.contains(name));
+        changes.extend(gone.flat_map(|name| statuses.forget_topics(name)));
+        self.store.put(changes).await
+    }
+
+    /// Once nothing runs any more: what Connect writes when a worker leaves.
+    pub(crate) async fn record_end(store: &Store, worker_id: &str, names: &[(String, usize)]) {
+        let mut now = BTreeMap::new();
+        let unassigned = || Now {
+            state: "UNASSIGNED",
+            trace: None,
+        };
+        for (name, tasks) in names {
+            now.insert(StatusOf::Connector(name.clone()), unassigned());
+            for task in 0..*tasks {
+                now.insert(StatusOf::Task(name.clone(), task), unassigned());
+            }
+        }
+        let statuses = store.statuses();
+        let changes = statuses.changes(&now, worker_id, statuses.generation());
+        if let Err(error) = store.put(changes).await {
+            warn!(%error, "states not written");
+        }
+    }
+
+    /// All connectors, with the number of their tasks.
+    pub(crate) fn names(&self) -> Vec<(String, usize)> {
+        let configs = self.store.configs();
+        let names = configs.names();
+        names
+            .filter_map(|name| Some((name.to_owned(), configs.get(name)?.tasks.len())))
+            .collect()
+    }
+
+    /// What a connector's tasks are is written as Connect's leader does: another worker, or Connect itself, finds them.
+    async fn record_tasks(&mut self, views: &[ConnectorView]) -> Result<(), StoreError> {
+        let configs = self.store.configs();
+        let mut due = BTreeMap::new();
+        for view in views {
+            let Some(found) = configs.get(&view.name) else {
+                continue;
+            };
+            let Some(tasks) = tasks_of(view, &found.config) else {
+                continue;
+            };
+            if tasks != found.tasks {
+                due.insert(view.name.clone(), tasks);
+            }
+        }
+        let settled: Vec<_> = (due.iter())
+            .filter(|(name, tasks)| self.tasks_due.get(*name) == Some(*tasks))
+            .map(|(name, tasks)| (name.clone(), tasks.clone()))
+            .collect();
+        self.tasks_due = due;
+        for (name, tasks) in settled {
+            let seen = configs.get(&name);
+            let decide = |now: &Configs| {
+                // Stopped or changed meanwhile: its tasks are another matter then.
+                if now.get(&name) != seen {
+                    return Ok((Vec::new(), ()));
+                }
+                let count = tasks.len();
+                let each = tasks.into_iter().enumerate();
+                let mut records: Vec<_> = each
+                    .map(|(number, task)| ConfigRecord::Task(name.clone(), number, Some(task)))
+                    .collect();
+                records.push(ConfigRecord::Commit(name.clone(), count));
+                Ok::<_, StoreError>((records, ()))
+            };
+            self.store.change(decide).await?;
+        }
+        Ok(())
+    }
+
+    /// Topics that were written to since the last look and are not known to be in use.
+    fn topics_in_use(&mut self, views: &[ConnectorView]) -> Vec<StatusRecord> {
+        let statuses = self.store.statuses();
+        let mut records = Vec::new();
+        for view in views {
+            for (topic, copied) in view.written() {
+                let at = (view.name.clone(), topic.clone());
+                let before = self.copied.insert(at, copied).unwrap_or(0);
+                if copied > before && !statuses.uses(&view.name, &topic) {
+                    records.push(StatusRecord::Topic {
+                        topic,
+                        connector: view.name.clone(),
+                        since: Some((0, now_ms())),
+                    });
+                }
+            }
+        }
+        records
+    }
+
+    /// Ends all flows; true if everything was acknowledged and stored.
+    pub(crate) async fn stop(self, deadline: Instant) -> bool {
+        let limit = deadline.saturating_duration_since(Instant::now());
+        self.worker.stop(limit).await
+    }
+}
+
+fn control_of(control: &Control, connector: Connector) -> &ControlledConnector {
+    match connector {
+        Connector::Source => &control.source,
+        Connector::Checkpoint => &control.checkpoint,
+        Connector::Heartbeat => &control.heartbeat,
+    }
+}
+
+/// The configurations of a connector's tasks as MM2 would make them (docs/spec/mm2.md 4.7); none while that is not known.
+fn tasks_of(view: &ConnectorView, config: &Settings) -> Option<Vec<Settings>> {
+    if !view.control().may_run() {
+        return None;
+    }
+    let base = |number: usize| {
+        let mut task = config.clone();
+        let class = view.kind.class().replace("Connector", "Task");
+        task.insert("task.class".to_owned(), class);
+        if view.kind != Connector::Heartbeat {
+            task.insert("task.index".to_owned(), number.to_string());
+        }
+        task
+    };
+    match view.kind {
+        Connector::Source => {
+            let partitions = view.partitions();
+            if partitions.is_empty() && view.flow.config.replication_enabled {
+                return None; // not looked yet, or nothing to copy: what is written stays
+            }
+            let count = view.task_count(partitions.len());
+            let task = |number| {
+                let mut task = base(number);
+                let assigned: Vec<_> = of_task(number, count, &partitions)
+                    .map(|at| format!("{}-{}", at.key.topic, at.key.partition))
+                    .collect();
+                task.insert("task.assigned.partitions".to_owned(), assigned.join(","));
+                task
+            };
+            Some((0..count).map(task).collect())
+        }
+        Connector::Checkpoint => {
+            let groups = view.flow.groups.snapshot();
+            let followed: Vec<_> = (groups.iter())
+                .filter(|(_, group)| {
+                    group.why_not != Some(NotSynced::FilteredGroup) && !group.partitions.is_empty()
+                })
+                .map(|(name, _)| name.to_string())
+                .collect();
+            if followed.is_empty() {
+                return None;
+            }
+            let count = followed
+                .len()
+                .min(view.tasks_max())
+                .min(view.task_count(0) * followed.len());
+            let task = |number| {
+                let mut task = base(number);
+                let assigned: Vec<_> = (followed.iter().skip(number).step_by(count.max(1)))
+                    .map(String::as_str)
+                    .collect();
+                task.insert("task.assigned.groups".to_owned(), assigned.join(","));
+                task
+            };
+            Some((0..count).map(task).collect())
+        }
+        Connector::Heartbeat => Some((0..view.task_count(0)).map(base).collect()),
+    }
+}

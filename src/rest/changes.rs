@@ -1,0 +1,358 @@
+//! What changes connectors: with a Connect worker, records of its config topic; with `crosscurrent run`, wishes only.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+use actors::TargetState;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use topology::connect_def::{self, ConfigFault, Report};
+use topology::{ConfigError, ConnectorSet, identify};
+
+use super::connect::{CONFIG_IS_A_FILE, body, running};
+use super::connectors::{HIDDEN, InfoView, TaskId};
+use super::errors::{Answer, ApiError, plain};
+use super::found::{find, masked_all};
+use super::plugins::{malformed, read_config, settings};
+use super::{Api, ConnectMode};
+use crate::connect::{ConfigRecord, Configs, Restart, Settings, StoreError};
+
+/// Names are part of keys and of URLs.
+const NAME_BYTES_MAX: usize = 1_024;
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // As Connect while its group settles: try again elsewhere or later.
+            StoreError::Lost => Self::conflict(error.to_string()),
+            _ => Self::internal(error.to_string()),
+        }
+    }
+}
+
+fn writable(api: &Api) -> Result<&ConnectMode, ApiError> {
+    api.connect
+        .as_ref()
+        .ok_or_else(|| ApiError::conflict(CONFIG_IS_A_FILE))
+}
+
+fn is_json(request: &HttpRequest) -> bool {
+    request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_none_or(|kind| {
+            kind.to_str()
+                .is_ok_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"))
+        })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Create {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    config: Option<Map<String, Value>>,
+    #[serde(default)]
+    initial_state: Option<String>,
+}
+
+/// `POST /connectors`.
+pub(super) async fn create(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    bytes: Result<web::Bytes, actix_web::Error>,
+) -> Answer {
+    let bytes = body(bytes)?;
+    if !is_json(&request) {
+        return Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+    let connect = writable(&api)?;
+    if bytes.is_empty() {
+        return Err(malformed(&"there is none"));
+    }
+    let create: Create = serde_json::from_slice(&bytes).map_err(|error| malformed(&error))?;
+    let target = match create.initial_state.map(|state| state.to_ascii_uppercase()) {
+        None => None,
+        Some(state) => Some(match state.as_str() {
+            "RUNNING" => TargetState::Running,
+            "PAUSED" => TargetState::Paused,
+            "STOPPED" => TargetState::Stopped,
+            _ => {
+                let why = "initial_state is none of RUNNING, PAUSED and STOPPED";
+                return Err(malformed(&why));
+            }
+        }),
+    };
+    let Some(given) = create.config else {
+        return Err(malformed(&"config is missing"));
+    };
+    let name = create.name.unwrap_or_default().trim().to_owned();
+    let mut config = settings(given)?;
+    name_into(&name, &mut config)?;
+    check(connect, &config)?;
+    let decide = |configs: &Configs| {
+        if configs.contains(&name) {
+            let message = format!("Connector {name} already exists");
+            return Err(ApiError::conflict(message));
+        }
+        // Before the connector, so that nobody sees it run.
+        let mut records: Vec<_> = target
+            .map(|target| ConfigRecord::Target(name.clone(), Some(target)))
+            .into_iter()
+            .collect();
+        records.push(ConfigRecord::Connector(name.clone(), Some(config.clone())));
+        Ok((records, ()))
+    };
+    connect.store.change(decide).await?;
+    Ok(created(connect, &name, &config))
+}
+
+fn created(connect: &ConnectMode, name: &str, config: &Settings) -> HttpResponse {
+    let location = format!("http://{}/connectors/{}", connect.worker_id, in_url(name));
+    HttpResponse::Created()
+        .insert_header((header::LOCATION, location))
+        .json(info(name, config, 0))
+}
+
+fn info(name: &str, config: &Settings, tasks: usize) -> InfoView {
+    InfoView {
+        name: name.to_owned(),
+        config: masked_all(config),
+        tasks: (0..tasks)
+            .map(|task| TaskId {
+                connector: name.to_owned(),
+                task,
+            })
+            .collect(),
+        r#type: "source",
+    }
+}
+
+/// A name as part of a URL; as in Connect, a slash stays one.
+fn in_url(name: &str) -> String {
+    let mut url = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => {
+                url.push(char::from(byte));
+            }
+            _ => url.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    url
+}
+
+/// `name` is part of the configuration, and must be the same there.
+fn name_into(name: &str, config: &mut Settings) -> Result<(), ApiError> {
+    if let Some(other) = config.get("name")
+        && other != name
+    {
+        return Err(ApiError::bad_request(format!(
+            "Connector name configuration ({other}) doesn't match connector name in the URL ({name})"
+        )));
+    }
+    if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(ApiError::bad_request(format!(
+            "a connector's name has at most {NAME_BYTES_MAX} bytes and no control characters"
+        )));
+    }
+    config.insert("name".to_owned(), name.to_owned());
+    Ok(())
+}
+
+/// Connect's report on a configuration, with what this version cannot do. As in Connect, what is wrong with a pattern shows
+/// when the connector is started.
+///
+/// # Errors
+/// It is not said which connector it is for.
+pub(super) fn report(connect: &ConnectMode, config: &Settings) -> Result<Report, ConfigFault> {
+    let resolved = connect.file.resolve(config);
+    let mut report = connect_def::validate(&resolved)?;
+    let Some((connector, id)) = identify(&resolved) else {
+        return Ok(report);
+    };
+    let mut set = ConnectorSet::default();
+    *set.slot(connector) = Some(config.clone());
+    if let Err(errors) = connect.file.flow(&id, &set) {
+        for error in errors.iter() {
+            let key = error.key().unwrap_or("connector.class");
+            let mut known = report.configs.iter();
+            let said = known.any(|info| info.value.name == key && !info.value.errors.is_empty());
+            if !said && !matches!(error, ConfigError::Pattern { .. }) {
+                report.add_error(key, error.to_string());
+            }
+        }
+    }
+    Ok(report)
+}
+
+fn check(connect: &ConnectMode, config: &Settings) -> Result<(), ApiError> {
+    let report =
+        report(connect, config).map_err(|fault| ApiError::bad_request(fault.to_string()))?;
+    match report.refusal() {
+        Some(message) => Err(ApiError::bad_request(message)),
+        None => Ok(()),
+    }
+}
+
+/// Whoever reads a configuration, changes it and sends it back sends masks where secrets are: those stay as they are.
+fn unmask(config: &mut Settings, before: Option<&Settings>) -> Result<(), ApiError> {
+    for (key, value) in config.iter_mut() {
+        if value == HIDDEN && topology::is_secret(key) {
+            let known = before.and_then(|before| before.get(key)).ok_or_else(|| {
+                let message =
+                    format!("{key}: {HIDDEN} stands for a secret that is not known; write it");
+                ApiError::bad_request(message)
+            })?;
+            value.clone_from(known);
+        }
+    }
+    Ok(())
+}
+
+/// `PUT /connectors/{c}/config`.
+pub(super) async fn put_config(
+    api: web::Data<Api>,
+    name: web::Path<String>,
+    request: HttpRequest,
+    bytes: Result<web::Bytes, actix_web::Error>,
+) -> Answer {
+    let bytes = body(bytes)?;
+    let connect = writable(&api)?;
+    if !is_json(&request) {
+        return Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+    let name = name.into_inner();
+    let mut config = read_config(&bytes)?;
+    name_into(&name, &mut config)?;
+    let decide = |configs: &Configs| {
+        let before = configs.get(&name);
+        unmask(&mut config, before.as_ref().map(|before| &before.config))?;
+        check(connect, &config)?;
+        let record = ConfigRecord::Connector(name.clone(), Some(config.clone()));
+        Ok::<_, ApiError>((vec![record], before))
+    };
+    match connect.store.change(decide).await? {
+        None => Ok(created(connect, &name, &config)),
+        Some(before) => Ok(HttpResponse::Ok().json(info(&name, &config, before.tasks.len()))),
+    }
+}
+
+/// `PATCH /connectors/{c}/config` (KIP-477): null removes.
+pub(super) async fn patch_config(
+    api: web::Data<Api>,
+    name: web::Path<String>,
+    request: HttpRequest,
+    bytes: Result<web::Bytes, actix_web::Error>,
+) -> Answer {
+    let bytes = body(bytes)?;
+    if api.connect.is_none() {
+        find(&api, &name)?;
+    }
+    let connect = writable(&api)?;
+    if !is_json(&request) {
+        return Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+    let name = name.into_inner();
+    let patch: Map<String, Value> =
+        serde_json::from_slice(&bytes).map_err(|error| malformed(&error))?;
+    let removed: Vec<_> = (patch.iter())
+        .filter(|(_, value)| value.is_null())
+        .map(|(key, _)| key.clone())
+        .collect();
+    let set = settings(patch)?;
+    let decide = |configs: &Configs| {
+        let before = found(configs, &name)?;
+        let mut config = before.config.clone();
+        config.retain(|key, _| !removed.contains(key));
+        config.extend(set.clone());
+        name_into(&name, &mut config)?;
+        unmask(&mut config, Some(&before.config))?;
+        check(connect, &config)?;
+        let record = ConfigRecord::Connector(name.clone(), Some(config.clone()));
+        Ok::<_, ApiError>((vec![record], info(&name, &config, before.tasks.len())))
+    };
+    Ok(HttpResponse::Ok().json(connect.store.change(decide).await?))
+}
+
+fn found(configs: &Configs, name: &str) -> Result<crate::connect::Connector, ApiError> {
+    let unknown = || ApiError::not_found(format!("Connector {name} not found"));
+    configs.get(name).ok_or_else(unknown)
+}
+
+/// `DELETE /connectors/{c}`: its positions are kept.
+pub(super) async fn delete(api: web::Data<Api>, name: web::Path<String>) -> Answer {
+    if api.connect.is_none() {
+        find(&api, &name)?;
+    }
+    let connect = writable(&api)?;
+    let name = name.into_inner();
+    let decide = |configs: &Configs| {
+        found(configs, &name)?;
+        let records = vec![
+            ConfigRecord::Connector(name.clone(), None),
+            ConfigRecord::Target(name.clone(), None),
+        ];
+        Ok::<_, ApiError>((records, ()))
+    };
+    connect.store.change(decide).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `pause`, `resume`, `stop`.
+pub(super) async fn want(api: &Api, name: &str, state: TargetState) -> Result<(), ApiError> {
+    let unknown = || ApiError::not_found(format!("Unknown connector {name}"));
+    let Some(connect) = &api.connect else {
+        let shown = api.shown();
+        running(&shown, name)
+            .ok_or_else(unknown)?
+            .control()
+            .want(state);
+        return Ok(());
+    };
+    let decide = |configs: &Configs| {
+        if !configs.contains(name) {
+            return Err(unknown());
+        }
+        let target = ConfigRecord::Target(name.to_owned(), Some(state));
+        let records = match state {
+            TargetState::Stopped => vec![ConfigRecord::Commit(name.to_owned(), 0), target],
+            TargetState::Running | TargetState::Paused => vec![target],
+        };
+        Ok((records, ()))
+    };
+    connect.store.change(decide).await
+}
+
+/// Writes a wish to restart, which is granted when it is read back. False: nothing was written, whoever asks does it.
+pub(super) async fn record_restart(
+    api: &Api,
+    name: &str,
+    restart: Restart,
+) -> Result<bool, ApiError> {
+    let Some(connect) = &api.connect else {
+        return Ok(false);
+    };
+    let flags = restart != Restart::default();
+    let idle = !api.shown().connectors.iter().any(|view| view.name == name);
+    // As in Connect, the connector alone is restarted without a record; one that does not run is looked at again.
+    if flags || idle {
+        let records = || vec![ConfigRecord::Restart(name.to_owned(), restart)];
+        let decide = |_: &Configs| Ok::<_, ApiError>((records(), ()));
+        connect.store.change(decide).await?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// `PUT /connectors/{c}/topics/reset`: topics count again when they are written to again.
+pub(super) async fn reset_topics(api: web::Data<Api>, name: web::Path<String>) -> Answer {
+    let Some(connect) = &api.connect else {
+        // What is listed is what is copied now, so there is nothing to forget.
+        let message = "Topic tracking reset is disabled.";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, message));
+    };
+    let records = connect.store.statuses().forget_topics(&name);
+    connect.store.put(records).await?;
+    Ok(HttpResponse::Accepted().finish())
+}
