@@ -39,7 +39,7 @@ pub(crate) enum StoreError {
     Lost,
     /// What we were allowed to do is not allowed any more.
     #[error(transparent)]
-    Withdrawn(LeaseError),
+    Withdrawn(Box<LeaseError>),
     /// A broker does not answer, or refuses.
     #[error(transparent)]
     Failed(#[from] ClusterError),
@@ -63,7 +63,7 @@ impl From<LeaseError> for StoreError {
         match error {
             LeaseError::Lost => Self::Lost,
             LeaseError::Failed(error) => Self::Failed(error),
-            LeaseError::Withdrawn { .. } => Self::Withdrawn(error),
+            LeaseError::Withdrawn { .. } => Self::Withdrawn(Box::new(error)),
         }
     }
 }
