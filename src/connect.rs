@@ -165,6 +165,7 @@ async fn run_worker(file: Arc<ConnectWorker>, args: &ConnectArgs) -> anyhow::Res
         tokio::select! {
             () = signals.next() => break,
             () = store.changed() => {
+                deployment.obey();
                 sleep(SETTLE).await;
                 deployment.reconcile().await;
                 deployment.record().await;
@@ -189,6 +190,7 @@ async fn run_worker(file: Arc<ConnectWorker>, args: &ConnectArgs) -> anyhow::Res
     }
     rest.stopping();
     info!("stopping: a second signal ends at once");
+    deployment.record().await;
     let names = deployment.names();
     let deadline = Instant::now() + STOP_LIMIT - STATES_RESERVE;
     let end = async {

@@ -93,6 +93,11 @@ impl Configs {
         self.connectors.contains_key(name)
     }
 
+    /// Whether a connector has had tasks since it was created, be they stopped now.
+    pub(crate) fn has_had_tasks(&self, name: &str) -> bool {
+        self.counts.contains_key(name)
+    }
+
     /// One connector.
     pub(crate) fn get(&self, name: &str) -> Option<Connector> {
         let config = self.connectors.get(name)?.clone();

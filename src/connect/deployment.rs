@@ -34,6 +34,8 @@ pub(crate) struct Deployment {
     tasks_due: BTreeMap<String, Vec<Settings>>,
     /// Records copied to each topic when its use was noted last, by connector and topic.
     copied: HashMap<(String, String), u64>,
+    /// Topics in use that are not written down yet.
+    topics_due: Vec<StatusRecord>,
     /// The last write of states failed, and that was said.
     failing: bool,
 }
@@ -63,6 +65,7 @@ impl Deployment {
             idle: BTreeMap::new(),
             tasks_due: BTreeMap::new(),
             copied: HashMap::new(),
+            topics_due: Vec::new(),
             failing: false,
         }
     }
@@ -88,12 +91,23 @@ impl Deployment {
                 *planned = running.planned.clone();
             }
         }
+        // Counters end with their flow.
+        let used = self.topics_in_use(&self.views());
+        self.topics_due.extend(used);
         self.end_flows(&wanted).await;
         self.start_flows(&configs, wanted);
         for (name, restart) in restarts {
             self.restart(&name, restart).await;
         }
         self.show();
+    }
+
+    /// Lets running connectors do what they shall do: that is not waited for.
+    pub(crate) fn obey(&self) {
+        let configs = self.store.configs();
+        for running in self.running.values() {
+            running.obey(&configs);
+        }
     }
 
     async fn end_flows(&mut self, wanted: &Plan) {
@@ -135,15 +149,7 @@ impl Deployment {
                 }
             };
             // Before its actors have looked for the first time: nothing awaits between.
-            for (connector, name) in &running.planned.names {
-                let Some(found) = configs.get(name) else {
-                    continue;
-                };
-                let control = control_of(&running.flow.control, *connector);
-                if control.wanted() != found.target {
-                    control.want(found.target);
-                }
-            }
+            running.obey(configs);
             self.running.insert(id, running);
         }
         for (name, idle) in &wanted.idle {
@@ -248,16 +254,13 @@ impl Deployment {
             }
         }
         for (name, idle) in &self.idle {
-            let state = if idle.failed {
-                "FAILED"
-            } else {
-                idle.target.as_str()
-            };
-            let trace = idle.failed.then(|| idle.trace.clone());
+            let state = idle.state();
+            let trace = (state == "FAILED").then(|| idle.trace.clone());
             now.insert(StatusOf::Connector(name.clone()), Now { state, trace });
         }
         let statuses = self.store.statuses();
         let mut changes = statuses.changes(&now, &self.worker_id, self.generation);
+        changes.append(&mut self.topics_due);
         changes.extend(self.topics_in_use(&views));
         let gone = statuses
             .with_topics()
@@ -343,7 +346,8 @@ impl Deployment {
             for (topic, copied) in view.written() {
                 let at = (view.name.clone(), topic.clone());
                 let before = self.copied.insert(at, copied).unwrap_or(0);
-                if copied > before && !statuses.uses(&view.name, &topic) {
+                // Less than before: it is another flow's count.
+                if copied > 0 && copied != before && !statuses.uses(&view.name, &topic) {
                     records.push(StatusRecord::Topic {
                         topic,
                         connector: view.name.clone(),
@@ -359,6 +363,20 @@ impl Deployment {
     pub(crate) async fn stop(self, deadline: Instant) -> bool {
         let limit = deadline.saturating_duration_since(Instant::now());
         self.worker.stop(limit).await
+    }
+}
+
+impl Running {
+    fn obey(&self, configs: &Configs) {
+        for (connector, name) in &self.planned.names {
+            let Some(found) = configs.get(name) else {
+                continue;
+            };
+            let control = control_of(&self.flow.control, *connector);
+            if control.wanted() != found.target {
+                control.want(found.target);
+            }
+        }
     }
 }
 

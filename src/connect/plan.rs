@@ -40,11 +40,34 @@ pub(crate) struct Idle {
     pub(crate) trace: String,
 }
 
-/// Plans the flows of all connectors.
+impl Idle {
+    /// The state that Connect would show. What is stopped does not fail.
+    pub(crate) fn state(&self) -> &'static str {
+        if self.failed && self.target != TargetState::Stopped {
+            "FAILED"
+        } else {
+            self.target.as_str()
+        }
+    }
+}
+
+/// The connectors of one flow by kind, those first that come first.
+type Members = BTreeMap<Connector, Vec<(String, Settings)>>;
+
+/// Plans the flows of all connectors. Where only one of several can run, it is one that has had tasks already, so that a
+/// newcomer takes nothing from another; then one that is not stopped; then the order of names decides.
 pub(crate) fn plan(worker: &ConnectWorker, configs: &Configs) -> Plan {
     let mut plan = Plan::default();
-    let mut members: BTreeMap<FlowId, BTreeMap<Connector, (String, Settings)>> = BTreeMap::new();
-    for name in configs.names() {
+    let mut members: BTreeMap<FlowId, Members> = BTreeMap::new();
+    let mut names: Vec<_> = configs.names().collect();
+    let stopped = |name: &str| {
+        configs
+            .get(name)
+            .is_some_and(|found| found.target == TargetState::Stopped)
+    };
+    names.sort_by_key(|name| (!configs.has_had_tasks(name), stopped(name)));
+    let mut order = Vec::new();
+    for name in names {
         let Some(found) = configs.get(name) else {
             continue;
         };
@@ -58,36 +81,28 @@ pub(crate) fn plan(worker: &ConnectWorker, configs: &Configs) -> Plan {
                 Some(_) => "source.cluster.alias is not set".to_owned(),
                 None => "connector.class is not set".to_owned(),
             };
-            plan.refuse(name, None, &found.target, trace);
+            plan.refuse(name, None, found.target, trace);
             continue;
         };
-        let flow = members.entry(id.clone()).or_default();
-        if let Some((first, _)) = flow.get(&connector) {
-            let what = match connector {
-                Connector::Source => "put the topics of both into one of them",
-                Connector::Checkpoint => "put the groups of both into one of them",
-                Connector::Heartbeat => "one is enough",
-            };
-            let trace = format!(
-                "{first} is the {connector} of {id} already, and this version runs one of a kind for a pair of aliases: \
-                 {what}, and delete the other"
-            );
-            plan.refuse(name, Some(connector), &found.target, trace);
-            continue;
+        if !members.contains_key(&id) {
+            order.push(id.clone());
         }
-        flow.insert(connector, (name.to_owned(), found.config));
+        let flow = members.entry(id).or_default();
+        let one = (name.to_owned(), found.config);
+        flow.entry(connector).or_default().push(one);
     }
-    for (id, members) in members {
+    for id in order {
+        let members = members.remove(&id).unwrap_or_default();
         plan.add(worker, configs, &id, members);
     }
     plan
 }
 
 impl Plan {
-    fn refuse(&mut self, name: &str, of: Option<Connector>, target: &TargetState, trace: String) {
+    fn refuse(&mut self, name: &str, of: Option<Connector>, target: TargetState, trace: String) {
         let idle = Idle {
             connector: of,
-            target: *target,
+            target,
             failed: true,
             trace,
         };
@@ -95,38 +110,34 @@ impl Plan {
     }
 
     /// Adds a connector at a time: what is wrong with one leaves the others running, as in Connect.
-    fn add(
-        &mut self,
-        worker: &ConnectWorker,
-        configs: &Configs,
-        id: &FlowId,
-        mut members: BTreeMap<Connector, (String, Settings)>,
-    ) {
-        let target = |name: &str| {
-            configs
-                .get(name)
-                .map(|found| found.target)
-                .unwrap_or_default()
-        };
+    fn add(&mut self, worker: &ConnectWorker, configs: &Configs, id: &FlowId, members: Members) {
         let mut planned: Option<PlannedFlow> = None;
-        for connector in [
-            Connector::Source,
-            Connector::Checkpoint,
-            Connector::Heartbeat,
-        ] {
-            let Some((name, config)) = members.remove(&connector) else {
-                continue;
+        // The source connector first: the order of the variants.
+        let all = members.into_iter().flat_map(|(connector, those)| {
+            those
+                .into_iter()
+                .map(move |(name, config)| (connector, name, config))
+        });
+        for (connector, name, config) in all {
+            let target = configs
+                .get(&name)
+                .map_or(TargetState::default(), |found| found.target);
+            let has = |other| {
+                let names = planned.as_ref().map(|flow: &PlannedFlow| &flow.names);
+                names.and_then(|names: &BTreeMap<_, String>| names.get(&other).cloned())
             };
-            let copies = planned
-                .as_ref()
-                .is_some_and(|flow| flow.set.source.is_some());
-            if connector == Connector::Checkpoint && !copies {
+            if let Some(first) = has(connector) {
+                let trace = only_one(&first, connector, id);
+                self.refuse(&name, Some(connector), target, trace);
+                continue;
+            }
+            if connector == Connector::Checkpoint && has(Connector::Source).is_none() {
                 let trace = format!(
                     "waits for a MirrorSourceConnector of {id} that runs in this worker: offsets are translated by what it copies"
                 );
                 let idle = Idle {
                     connector: Some(connector),
-                    target: target(&name),
+                    target,
                     failed: false,
                     trace,
                 };
@@ -145,7 +156,7 @@ impl Plan {
                     names.insert(connector, name);
                     planned = Some(PlannedFlow { config, set, names });
                 }
-                Err(trace) => self.refuse(&name, Some(connector), &target(&name), trace),
+                Err(trace) => self.refuse(&name, Some(connector), target, trace),
             }
         }
         if let Some(flow) = planned {
@@ -178,6 +189,17 @@ impl Plan {
     }
 }
 
+fn only_one(first: &str, connector: Connector, id: &FlowId) -> String {
+    let what = match connector {
+        Connector::Source => "put the topics of both into one of them, and delete the other",
+        Connector::Checkpoint => "put the groups of both into one of them, and delete the other",
+        Connector::Heartbeat => "one is enough, delete the other",
+    };
+    format!(
+        "{first} is the {connector} of {id} already, and this version runs one of a kind for a pair of aliases: {what}"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use topology::{ConfigProviders, Properties};
@@ -191,7 +213,7 @@ mod tests {
     }
 
     /// Connectors as `name class more`, where `more` is `key=value`.
-    fn planned(connectors: &[&str]) -> Plan {
+    fn configs(connectors: &[&str]) -> Configs {
         let mut configs = Configs::default();
         for connector in connectors {
             let mut words = connector.split(' ');
@@ -210,7 +232,11 @@ mod tests {
                 .collect();
             configs.apply(ConfigRecord::Connector(name.to_owned(), Some(settings)));
         }
-        plan(&worker(), &configs)
+        configs
+    }
+
+    fn planned(connectors: &[&str]) -> Plan {
+        plan(&worker(), &configs(connectors))
     }
 
     fn trace<'a>(plan: &'a Plan, name: &str) -> &'a str {
@@ -258,6 +284,16 @@ mod tests {
     }
 
     #[test]
+    fn a_newcomer_takes_nothing_from_another() {
+        let mut configs = configs(&["first MirrorSource", "a-newcomer MirrorSource"]);
+        configs.apply(ConfigRecord::Commit("first".to_owned(), 0));
+        let plan = plan(&worker(), &configs);
+        let flow = plan.flows.values().next().unwrap();
+        assert_eq!(flow.names.values().collect::<Vec<_>>(), ["first"]);
+        assert!(plan.idle.contains_key("a-newcomer"));
+    }
+
+    #[test]
     fn what_is_wrong_with_one_leaves_the_others_running() {
         let plan = planned(&[
             "s MirrorSource",
@@ -273,6 +309,9 @@ mod tests {
             trace(&plan, "x").starts_with("Failed to find any class that implements Connector")
         );
         assert!(plan.idle.values().all(|idle| idle.failed));
+        // What cannot run keeps no other from running.
+        let plan = planned(&["a MirrorSource topics=a[", "s MirrorSource"]);
+        assert!(trace(&plan, "a").starts_with("topics: ") && plan.idle.len() == 1);
         // A source that cannot run: its checkpoints wait, heartbeats go on.
         let plan = planned(&[
             "s MirrorSource topics=a[",

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use actors::TargetState;
+
 use super::connect::running;
 use super::connectors::{
     ConnectorView, InfoView, StateView, StatusView, TaskConfig, TaskId, shown as masked,
@@ -86,6 +88,14 @@ impl Found {
         }
     }
 
+    /// What it shall do.
+    pub(super) fn target(&self) -> Option<TargetState> {
+        match &self.stored {
+            Some(stored) => Some(stored.target),
+            None => self.view().map(|view| view.control().wanted()),
+        }
+    }
+
     /// Why nothing runs it.
     pub(super) fn idle(&self) -> Option<&Idle> {
         self.shown.idle.get(&self.name)
@@ -102,9 +112,9 @@ impl Found {
 
     fn idle_status(&self) -> StatusView {
         let (state, trace) = match self.idle() {
-            Some(idle) if idle.failed => ("FAILED", Some(idle.trace.clone())),
-            // Connect has no word for it: it runs, has no tasks, and this says why.
-            Some(idle) => (idle.target.as_str(), Some(idle.trace.clone())),
+            // Connect has no word for waiting: it runs, has no tasks, and this says why.
+            Some(idle) if idle.state() != "STOPPED" => (idle.state(), Some(idle.trace.clone())),
+            Some(idle) => (idle.state(), None),
             None => ("UNASSIGNED", None),
         };
         StatusView {

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
+use actors::TargetState;
 use engine::offsets::{SourceOffset, SourceOffsetKey};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
+use tokio::time::{Instant, sleep};
 use topology::Connector;
 
 use super::Api;
@@ -17,6 +19,10 @@ use super::found::{Found, find};
 
 /// Bound on the answer of one broker to one write.
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Bound on waiting for a connector that was told to stop: it drains, and stores positions.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
+const STOP_POLL: Duration = Duration::from_millis(50);
 
 /// A map in the order in which Java's `HashMap` lists it: part of Connect's bodies and texts.
 struct JavaMap<'a>(&'a Map<String, Value>);
@@ -152,7 +158,7 @@ pub(super) async fn alter(
     }
     let found = find(&api, &name)?;
     let connector = runs(&found)?;
-    check_stopped(connector)?;
+    check_stopped(&found, connector).await?;
     let mut changes = Vec::with_capacity(wanted.len());
     for Wanted { partition, offset } in wanted {
         if let Some(offset) = &offset {
@@ -172,7 +178,7 @@ pub(super) async fn alter(
 pub(super) async fn reset(api: web::Data<Api>, name: web::Path<String>) -> Answer {
     let found = find(&api, &name)?;
     let connector = runs(&found)?;
-    check_stopped(connector)?;
+    check_stopped(&found, connector).await?;
     let table = connector.flow.positions.read(&connector.flow).await;
     let table = table.map_err(|error| ApiError::internal(error.to_string()))?;
     let changes: Vec<_> = table
@@ -187,9 +193,14 @@ pub(super) async fn reset(api: web::Data<Api>, name: web::Path<String>) -> Answe
     Ok(HttpResponse::Ok().json(Done { message }))
 }
 
-fn check_stopped(connector: &ConnectorView) -> Result<(), ApiError> {
-    if connector.is_stopped() {
-        return Ok(());
+/// A connector that was told to stop is waited for.
+async fn check_stopped(found: &Found, connector: &ConnectorView) -> Result<(), ApiError> {
+    let until = Instant::now() + STOP_PATIENCE;
+    while found.target() == Some(TargetState::Stopped) && Instant::now() < until {
+        if connector.is_stopped() {
+            return Ok(());
+        }
+        sleep(STOP_POLL).await;
     }
     Err(ApiError::bad_request(format!(
         "Connectors must be in the STOPPED state before their offsets can be modified. This can be done for the specified \

@@ -39,11 +39,15 @@ pub(crate) fn worker_properties(name: &str, west: &str) -> String {
 }
 
 impl Worker {
-    pub(crate) fn start(name: &str, east: &dyn Cluster, west: &dyn Cluster) -> Self {
+    /// Starts the program, and waits for nothing.
+    pub(crate) fn launch(name: &str, west: &dyn Cluster) -> Product {
         let properties = worker_properties(name, &west.bootstrap());
         let program = env!("CARGO_BIN_EXE_crosscurrent");
-        let mut product =
-            Product::connect(program, &properties, &["--rest", "127.0.0.1:0"]).unwrap();
+        Product::connect(program, &properties, &["--rest", "127.0.0.1:0"]).unwrap()
+    }
+
+    pub(crate) fn start(name: &str, east: &dyn Cluster, west: &dyn Cluster) -> Self {
+        let mut product = Self::launch(name, west);
         product
             .await_output("REST and metrics url", PATIENCE)
             .unwrap();

@@ -159,6 +159,9 @@ fn connect_is_continued_and_continues(kind: Kind) {
         let path = format!("/connectors/{name}");
         configs.push(connect.ask("GET", &path, &Value::Null).json());
     }
+    let mut too_early = Worker::launch(&topic, pair.west);
+    too_early.await_output("has members", PATIENCE).unwrap();
+    too_early.kill().unwrap();
     connect.stop();
 
     east.produce(&topic, &numbered(1_000..2_000, 2, 50))

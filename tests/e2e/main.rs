@@ -10,6 +10,7 @@
 mod brokers;
 mod connect;
 mod connect_real;
+mod connect_replay;
 mod copy;
 mod crashes;
 mod failover;
