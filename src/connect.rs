@@ -20,7 +20,7 @@ use actors::{Backoff, Worker};
 use anyhow::Context;
 use tokio::time::{Instant, interval, sleep};
 use topology::{ConnectWorker, KeyReport};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use self::deployment::Deployment;
 use crate::cli::{ConnectArgs, LogFormat};
@@ -160,26 +160,19 @@ async fn run_worker(file: Arc<ConnectWorker>, args: &ConnectArgs) -> anyhow::Res
     let mut watch = Watch::default();
     let mut ticks = interval(LOOK_INTERVAL);
     let mut looks = 0_u64;
-    let mut lost = false;
+    let mut due = false;
     loop {
         tokio::select! {
             () = signals.next() => break,
             () = store.changed() => {
                 deployment.obey();
                 sleep(SETTLE).await;
-                deployment.reconcile().await;
-                deployment.record().await;
+                due = true;
             }
             _ = ticks.tick() => {
-                match store.follow().await {
-                    Err(StoreError::Lost) if !lost => {
-                        lost = true;
-                        error!("{}", StoreError::Lost);
-                    }
-                    Err(error) => tracing::debug!(%error, "the config topic cannot be read on"),
-                    Ok(()) => {}
+                if let Err(error) = store.follow().await {
+                    debug!(%error, "the config topic cannot be read on");
                 }
-                deployment.record().await;
                 looks += 1;
                 if looks.is_multiple_of(WATCH_EVERY) {
                     let worker = deployment.worker();
@@ -187,6 +180,17 @@ async fn run_worker(file: Arc<ConnectWorker>, args: &ConnectArgs) -> anyhow::Res
                 }
             }
         }
+        if due {
+            // A worker that was overtaken must start nothing: it would take flows from the other one.
+            match store.check().await {
+                Ok(()) => {
+                    deployment.reconcile().await;
+                    due = false;
+                }
+                Err(error) => debug!(%error, "connectors are not looked at yet"),
+            }
+        }
+        deployment.record().await;
     }
     rest.stopping();
     info!("stopping: a second signal ends at once");

@@ -174,6 +174,14 @@ impl Store {
         self.changed.notified().await;
     }
 
+    /// Whether no other worker has the topics, asked of the cluster.
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`] if one has; others if that cannot be known.
+    pub(crate) async fn check(&self) -> Result<(), StoreError> {
+        Ok(self.lease.check(&self.cluster).await?)
+    }
+
     /// Wishes to restart that were read since the last call.
     pub(crate) fn take_restarts(&self) -> Vec<(String, Restart)> {
         let mut restarts = self.restarts.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,6 +3,7 @@
 
 mod bad_files;
 mod command_line;
+mod connect;
 #[cfg(feature = "demo")]
 mod demo;
 mod documents;

@@ -15,6 +15,7 @@ on_every_kind! {
     stopped_it_lets_its_offsets_be_moved,
     deleted_it_is_gone_and_its_positions_stay,
     changed_it_goes_on_where_it_was,
+    a_second_worker_takes_over_and_the_first_starts_nothing,
 }
 
 const BYTES: &str = "org.apache.kafka.connect.converters.ByteArrayConverter";
@@ -360,4 +361,41 @@ fn changed_it_goes_on_where_it_was(kind: Kind) {
     at.worker
         .await_status("src", "RUNNING", &["RUNNING", "RUNNING"]);
     at.worker.stop();
+}
+
+/// Goal: a second worker on the same storage topics takes all over, once and for all: the first refuses changes and starts
+/// nothing when connectors change, and no record is lost or copied twice.
+fn a_second_worker_takes_over_and_the_first_starts_nothing(kind: Kind) {
+    let at = Setting::new(kind, "second");
+    at.create_source();
+    at.await_copy();
+    let pair = kind.shared_pair().unwrap();
+    let mut second = Worker::start(&at.topic, pair.east, pair.west);
+    second.await_status("src", "RUNNING", &["RUNNING", "RUNNING"]);
+    at.produce(1_000..1_500);
+    at.await_copy();
+    let refused = at.worker.ask("PUT", "/connectors/src/pause", &Value::Null);
+    assert_eq!(refused.status, 409, "{refused:?}");
+    let more = json!({"offset.lag.max": "7"});
+    second.order("PATCH", "/connectors/src/config", &more, 200);
+    await_ok("the change at the first worker", PATIENCE, || {
+        let config = at
+            .worker
+            .ask("GET", "/connectors/src/config", &Value::Null)
+            .json();
+        if config["offset.lag.max"] == "7" {
+            Ok(())
+        } else {
+            Err(config.to_string())
+        }
+    })
+    .unwrap();
+    at.produce(1_500..2_000);
+    at.await_copy();
+    // Long enough for a first worker that starts the changed flow to have taken it.
+    std::thread::sleep(Duration::from_secs(2));
+    at.produce(2_000..2_500);
+    at.await_copy();
+    second.await_status("src", "RUNNING", &["RUNNING", "RUNNING"]);
+    second.stop();
 }
