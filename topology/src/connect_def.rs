@@ -2,10 +2,20 @@
 //!
 //! `connect_def/kafka-4.3.1.json` was recorded from a Connect worker of Apache Kafka 4.3.1 (Apache License 2.0), texts included.
 //! Clients show these texts and compare them, so they are kept to the letter.
+//!
+//! What differs from Connect, and why:
+//! - `transforms` and `predicates` are errors, and no class is recommended for them: none is here.
+//! - Keys behind `producer.override.` and so on have no definition and are in the order of the alphabet: those clients are not here.
+//! - The map in "contains no connector type" is in the order of the alphabet, without its secrets.
+//! - Only classes that come with Kafka are found; of converters, only the byte-array one has keys of its own.
+//! - An unreadable `connector.plugin.version` is no error, where Connect answers 500; versions with words in them fit any range.
+//! - Hexadecimal fractions and digits of other scripts than ASCII are no numbers.
 
 mod check;
+mod extra;
 mod report;
 mod value;
+mod version;
 
 use std::sync::LazyLock;
 

@@ -281,7 +281,6 @@ mod tests {
             "config.providers=file",
             "config.providers.file.class=x",
             "dedicated.mode.enable.internal.rest=true",
-            "listeners=x",
         ] {
             assert_eq!(fate_of(line), Fate::Ignored, "{line}");
         }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::report::{ConfigInfo, ConfigValue, Report};
-use super::{KeyDefinition, KeyType, in_report, value};
-use crate::Connector;
+use super::{KeyDefinition, RECORDED, extra, in_report, value, version};
+use crate::{Connector, is_secret};
 
 const ALL: [Connector; 3] = [
     Connector::Checkpoint,
@@ -22,11 +22,15 @@ const GROUPS: [&str; 7] = [
     "Exactly Once Support",
     "offsets.topic",
 ];
+/// What is shown of a secret.
+pub(super) const HIDDEN: &str = "[hidden]";
 /// The version that every plugin has.
-const VERSION: &str = "4.3.1";
+pub(super) const VERSION: &str = "4.3.1";
 const NEEDS_READ_COMMITTED: &str = "MirrorSourceConnector can only provide exactly-once guarantees when its source consumer is configured with isolation.level set to \
      'read_committed'; otherwise, records from aborted and uncommitted transactions will be replicated from the source cluster to the target cluster.";
 const NO_EXACTLY_ONCE: &str = "This worker does not have exactly-once source support enabled.";
+const UNSUPPORTED: &str =
+    "The connector does not support exactly-once semantics with the provided configuration.";
 const NO_PREFLIGHT: &str = "The connector does not implement the API required for preflight validation of exactly-once source support. Please consult the \
      documentation for the connector to determine whether it supports exactly-once semantics, and then consider reconfiguring the connector to use \
      the value \"requested\" for this property (which will disable this preflight check and allow the connector to be created).";
@@ -40,7 +44,7 @@ pub enum ConfigFault {
     /// `connector.class` is not set.
     #[error("Connector config {config} contains no connector type")]
     NoClass {
-        /// The configuration, as Java shows a map.
+        /// The configuration, as Java shows a map, without its secrets.
         config: String,
     },
     /// No connector of ours has that class.
@@ -82,7 +86,10 @@ pub fn find_plugin(class: &str) -> Option<Connector> {
 pub fn validate(config: &BTreeMap<String, String>) -> Result<Report, ConfigFault> {
     let Some(class) = config.get("connector.class") else {
         let entries: Vec<_> = (config.iter())
-            .map(|(key, value)| format!("{key}={value}"))
+            .map(|(key, value)| {
+                let hidden = is_secret(key);
+                format!("{key}={}", if hidden { HIDDEN } else { value })
+            })
             .collect();
         let config = format!("{{{}}}", entries.join(", "));
         return Err(ConfigFault::NoClass { config });
@@ -97,21 +104,29 @@ pub fn validate(config: &BTreeMap<String, String>) -> Result<Report, ConfigFault
             value: read(key, config),
         })
         .collect();
-    configs.extend(converter_types(config));
+    let mut groups: Vec<_> = GROUPS.map(str::to_owned).into();
+    let aliases = extra::aliases(config);
+    groups.extend(aliases.iter().filter_map(ConfigInfo::group));
+    // Two keys share a group.
+    groups.dedup();
+    let at = RECORDED.framework.len() + RECORDED.framework_source.len();
+    configs.splice(at.min(configs.len())..at.min(configs.len()), aliases);
+    configs.extend(extra::overrides(config));
+    configs.extend(extra::converters(config));
     let mut report = Report {
-        name: connector.class(),
+        name: class.clone(),
         error_count: configs.iter().map(|info| info.value.errors.len()).sum(),
-        groups: GROUPS.map(str::to_owned).to_vec(),
+        groups,
         configs,
     };
-    check_version(config, &mut report);
+    check_version(connector, config, &mut report);
     check_connector(connector, config, &mut report);
     check_exactly_once(connector, config, &mut report);
     check_ours(config, &mut report);
     Ok(report)
 }
 
-fn read(key: &KeyDefinition, config: &BTreeMap<String, String>) -> ConfigValue {
+pub(super) fn read(key: &KeyDefinition, config: &BTreeMap<String, String>) -> ConfigValue {
     let mut errors = Vec::new();
     let value = match config.get(&key.name) {
         Some(text) => value::parse(key, text)
@@ -129,52 +144,31 @@ fn read(key: &KeyDefinition, config: &BTreeMap<String, String>) -> ConfigValue {
     errors.extend(value::check(key, value.as_deref()));
     let mut read = ConfigValue::of(&key.name, value, errors);
     // A converter's version means something if there is a converter.
-    let converter = key.name.strip_suffix(".plugin.version");
-    read.visible =
-        !converter.is_some_and(|it| it.ends_with(".converter") && !config.contains_key(it));
+    let converter = (key.name.strip_suffix(".plugin.version"))
+        .filter(|converter| converter.ends_with(".converter"));
+    let class = |converter| config.get(converter).and_then(|set| value::find_class(set));
+    read.visible = converter.is_none_or(|converter| class(converter).is_some());
     read
 }
 
-/// Keys that a converter has of its own.
-fn converter_types(config: &BTreeMap<String, String>) -> impl Iterator<Item = ConfigInfo> {
-    let byte_array = value::byte_array_converter();
-    (["header", "key", "value"].into_iter()).filter_map(move |part| {
-        let set = config.get(&format!("{part}.converter"))?;
-        let is_ours = *set == byte_array || byte_array.ends_with(&format!(".{set}"));
-        let name = format!("{part}.converter.converter.type");
-        is_ours.then(|| ConfigInfo {
-            value: ConfigValue::of(&name, Some(part.to_owned()), Vec::new()),
-            definition: Some(Cow::Owned(KeyDefinition {
-                name,
-                key_type: KeyType::String,
-                required: true,
-                default_value: None,
-                importance: "LOW".to_owned(),
-                documentation: "How this converter will be used.".to_owned(),
-                group: None,
-                order_in_group: -1,
-                width: "NONE".to_owned(),
-                display_name: "converter.type".to_owned(),
-                dependents: Vec::new(),
-            })),
-        })
-    })
-}
-
-/// One version is here. Ranges are Maven's; one that is not plainly another version is let pass.
-fn check_version(config: &BTreeMap<String, String>, report: &mut Report) {
+/// One version is here. What only Maven's rules could tell of a range is let pass.
+fn check_version(connector: Connector, config: &BTreeMap<String, String>, report: &mut Report) {
     let Some(wanted) = config.get("connector.plugin.version") else {
         return;
     };
-    let wanted = wanted.trim();
-    if wanted == VERSION || wanted.starts_with(['[', '(']) {
+    let wanted = value::trim(wanted);
+    if version::fits(wanted, VERSION) {
         return;
     }
-    let class = report.name.clone();
+    let shown = match wanted.starts_with(['[', '(']) {
+        true => wanted.to_owned(),
+        false => format!("[{wanted},{wanted}]"),
+    };
+    let class = connector.class();
     for key in ["connector.class", "connector.plugin.version"] {
         report.add_error(
             key,
-            format!("Plugin {class} not found that matches the version range [{wanted},{wanted}], available versions: [{VERSION}]"),
+            format!("Plugin {class} not found that matches the version range {shown}, available versions: [{VERSION}]"),
         );
     }
 }
@@ -214,9 +208,7 @@ fn check_exactly_once(
 ) {
     const KEY: &str = "exactly.once.support";
     let is = |key: &str, value: &str| {
-        config
-            .get(key)
-            .is_some_and(|text| text.trim().eq_ignore_ascii_case(value))
+        (config.get(key)).is_some_and(|text| value::trim(text).eq_ignore_ascii_case(value))
     };
     if is("transaction.boundary", "connector") {
         report.add_error("transaction.boundary", NO_BOUNDARIES);
@@ -224,13 +216,12 @@ fn check_exactly_once(
     if !is(KEY, "required") {
         return;
     }
-    let committed = [
-        "source.consumer.isolation.level",
-        "consumer.isolation.level",
-    ]
-    .iter()
-    .any(|key| is(key, "read_committed"));
-    if connector == Connector::Source && !committed {
+    // The connector compares texts as they are written, other than Connect.
+    let level = (config.get("source.consumer.isolation.level"))
+        .or_else(|| config.get("consumer.isolation.level"));
+    let committed = level.is_some_and(|level| level == "read_committed");
+    let to_the_letter = config.get(KEY).is_some_and(|text| text == "required");
+    if connector == Connector::Source && !committed && to_the_letter {
         report.add_error(KEY, NEEDS_READ_COMMITTED);
         // The connector answers with a value of its own, in which there is none.
         for info in report
@@ -243,15 +234,20 @@ fn check_exactly_once(
         return;
     }
     report.add_error(KEY, NO_EXACTLY_ONCE);
-    if connector != Connector::Source {
-        report.add_error(KEY, NO_PREFLIGHT);
+    match connector {
+        Connector::Source if committed => {}
+        Connector::Source => report.add_error(KEY, UNSUPPORTED),
+        Connector::Checkpoint | Connector::Heartbeat => report.add_error(KEY, NO_PREFLIGHT),
     }
 }
 
 /// What MM2 does and we do not.
 fn check_ours(config: &BTreeMap<String, String>, report: &mut Report) {
     for key in ["transforms", "predicates"] {
-        if config.get(key).is_some_and(|text| !text.trim().is_empty()) {
+        if config
+            .get(key)
+            .is_some_and(|text| !value::trim(text).is_empty())
+        {
             report.add_error(key, format!("{key}: {NO_TRANSFORMS}"));
         }
     }

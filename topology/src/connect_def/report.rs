@@ -9,7 +9,7 @@ use super::KeyDefinition;
 /// Connect's validation report (`ConfigInfos`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The class, by its full name.
+    /// The class, as `connector.class` names it.
     pub name: String,
     /// All errors of all keys.
     pub error_count: usize,
@@ -52,6 +52,13 @@ impl ConfigValue {
             errors,
             visible: true,
         }
+    }
+}
+
+impl ConfigInfo {
+    /// The group of its key.
+    pub(super) fn group(&self) -> Option<String> {
+        self.definition.as_ref()?.group.clone()
     }
 }
 

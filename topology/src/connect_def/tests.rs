@@ -71,6 +71,64 @@ fn values_are_read_as_by_kafka() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
+/// 98 random configurations of many keys that Kafka 4.3.1 was asked about: what is not a default or has errors, and where it
+/// stands. What only we refuse, and what Connect knows of clients and plugins that are not here, was left out.
+#[test]
+fn configurations_are_judged_as_by_kafka() {
+    type Row = (usize, String, Option<String>, Vec<String>);
+    type Asked = (
+        BTreeMap<String, String>,
+        String,
+        usize,
+        Vec<String>,
+        usize,
+        usize,
+        Vec<Row>,
+    );
+    let recorded: Vec<Asked> = serde_json::from_str(include_str!("golden/configs.json")).unwrap();
+    assert_eq!(recorded.len(), 98);
+    for (config, name, errors, groups, keys, hidden, rows) in recorded {
+        let mut report = validate(&config).unwrap();
+        for info in &mut report.configs {
+            if ["transforms", "predicates"].contains(&info.value.name.as_str()) {
+                let before = info.value.errors.len();
+                info.value
+                    .errors
+                    .retain(|error| !error.contains("crosscurrent"));
+                report.error_count -= before - info.value.errors.len();
+            }
+        }
+        let ours: Vec<Row> = (report.configs.iter().enumerate())
+            .filter(|(_, info)| {
+                let default = info.definition.as_ref().map(|key| &key.default_value);
+                default != Some(&info.value.value) || !info.value.errors.is_empty()
+            })
+            .map(|(at, info)| {
+                let ConfigValue {
+                    name,
+                    value,
+                    errors,
+                    ..
+                } = info.value.clone();
+                (at, name, value, errors)
+            })
+            .collect();
+        let unseen = report.configs.iter().filter(|info| !info.value.visible);
+        assert_eq!(ours, rows, "{config:?}");
+        assert_eq!(
+            (
+                report.name,
+                report.error_count,
+                &report.groups[7..],
+                report.configs.len()
+            ),
+            (name, errors, &groups[..], keys),
+            "{config:?}"
+        );
+        assert_eq!(unseen.count(), hidden, "{config:?}");
+    }
+}
+
 #[test]
 fn every_class_has_its_keys() {
     let names = |connector| {
@@ -139,8 +197,41 @@ fn transforms_are_refused_by_name() {
         .map(|(key, value)| (key.to_owned(), value.to_owned())),
     );
     let report = validate(&config).unwrap();
-    assert_eq!(report.error_count, 1);
-    assert!(report.refusal().unwrap().contains("\ntransforms: "));
+    // As in Connect, its type is missing, too.
+    assert_eq!(report.error_count, 2);
+    let refusal = report.refusal().unwrap();
+    assert!(refusal.contains("\ntransforms: ") && refusal.contains("\"transforms.mask.type\""));
+    assert_eq!(report.groups[7..], ["Transforms: mask"]);
+}
+
+#[test]
+fn settings_of_clients_are_shown_without_secrets() {
+    let config = BTreeMap::from(
+        [
+            ("connector.class", "MirrorSource"),
+            ("producer.override.sasl.jaas.config", "canary"),
+            ("producer.override.linger.ms", "5"),
+            ("admin.override.retries", "1"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned())),
+    );
+    let report = validate(&config).unwrap();
+    let shown: Vec<_> = (report.configs[118..].iter())
+        .map(|info| {
+            (
+                info.value.name.as_str(),
+                info.value.value.as_deref().unwrap(),
+            )
+        })
+        .collect();
+    // Without `topic.creation.*` there is no admin client.
+    assert_eq!(
+        shown,
+        [
+            ("producer.override.linger.ms", "5"),
+            ("producer.override.sasl.jaas.config", "[hidden]"),
+        ]
+    );
 }
 
 #[test]
@@ -151,6 +242,9 @@ fn secrets_are_hidden() {
     }
     let report = serde_json::to_string(&validate(&config).unwrap()).unwrap();
     assert!(report.contains("[hidden]") && !report.contains("canary"));
+    config.remove("connector.class");
+    let fault = validate(&config).unwrap_err().to_string();
+    assert!(fault.contains("ssl.key.password=[hidden]") && !fault.contains("canary"));
 }
 
 proptest! {

@@ -3,7 +3,11 @@
 use super::{KeyDefinition, KeyType};
 
 const SECURITY_PROTOCOLS: &[&str] = &["SASL_SSL", "PLAINTEXT", "SSL", "SASL_PLAINTEXT"];
-const CONVERTERS: &str = "org.apache.kafka.connect.converters.";
+/// What records pass through as they are.
+pub(super) const BYTE_ARRAY_CONVERTER: &str =
+    "org.apache.kafka.connect.converters.ByteArrayConverter";
+/// The one converter that is for headers only.
+const SIMPLE_HEADER_CONVERTER: &str = "org.apache.kafka.connect.storage.SimpleHeaderConverter";
 
 /// Full names of the classes that Kafka brings along and that these keys can name. Others cannot be loaded here.
 const CLASSES: &[&str] = &[
@@ -37,7 +41,7 @@ const CLASSES: &[&str] = &[
 
 /// What a text stands for, written as Kafka writes it, or the text of the error.
 pub(super) fn parse(key: &KeyDefinition, text: &str) -> Result<String, String> {
-    let trimmed = text.trim_matches(|c: char| c <= ' ');
+    let trimmed = trim(text);
     let refuse = |why: &str| {
         let name = &key.name;
         Err(format!(
@@ -56,45 +60,78 @@ pub(super) fn parse(key: &KeyDefinition, text: &str) -> Result<String, String> {
         KeyType::Short => number(trimmed.parse::<i16>().ok().map(|n| n.to_string()), "SHORT"),
         KeyType::Int => number(trimmed.parse::<i32>().ok().map(|n| n.to_string()), "INT"),
         KeyType::Long => number(trimmed.parse::<i64>().ok().map(|n| n.to_string()), "LONG"),
-        KeyType::Double => number(
-            trimmed.parse::<f64>().ok().map(|n| format!("{n:?}")),
-            "DOUBLE",
-        ),
+        KeyType::Double => number(read_double(trimmed).map(show_double), "DOUBLE"),
         KeyType::String => Ok(trimmed.to_owned()),
         KeyType::List => Ok(items(text).join(",")),
         KeyType::Password => Ok("[hidden]".to_owned()),
-        KeyType::Class => match find_class(&key.name, text) {
-            Some(class) => Ok(class),
+        KeyType::Class => match find_class(text) {
+            Some(class) => Ok(class.to_owned()),
             None => refuse(&format!("Class {text} could not be found.")),
         },
     }
 }
 
-fn items(text: &str) -> Vec<&str> {
-    let trimmed = text.trim_matches(|c: char| c <= ' ');
-    if trimmed.is_empty() {
-        Vec::new()
-    } else {
-        trimmed.split(',').map(str::trim).collect()
+/// Java's `String.trim`: drops control characters and blanks at both ends.
+pub(super) fn trim(text: &str) -> &str {
+    text.trim_matches(|c| c <= ' ')
+}
+
+/// Java's `Double.parseDouble`, but for hexadecimal fractions.
+fn read_double(text: &str) -> Option<f64> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let number = match unsigned {
+        "NaN" | "Infinity" => text,
+        // `inf` and `nan` are numbers in Rust only.
+        _ if unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') => {
+            text.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(text)
+        }
+        _ => return None,
+    };
+    number.parse().ok()
+}
+
+/// Java's `Double.toString`.
+fn show_double(number: f64) -> String {
+    let size = number.abs();
+    if number.is_infinite() {
+        return if number > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        }
+        .to_owned();
+    }
+    if number.is_nan() || size == 0.0 || (1e-3..1e7).contains(&size) {
+        return format!("{number:?}");
+    }
+    let shown = format!("{number:E}");
+    match shown.split_once('E') {
+        Some((digits, exponent)) if !digits.contains('.') => format!("{digits}.0E{exponent}"),
+        _ => shown,
     }
 }
 
-/// Converters have short names, too.
-fn find_class(key: &str, text: &str) -> Option<String> {
+/// The items of a LIST. Empty ones are items, but there is none in an empty text.
+pub(super) fn items(text: &str) -> Vec<&str> {
+    let trimmed = trim(text);
+    if trimmed.is_empty() {
+        return Vec::new();
+    }
+    let is_space = |c| matches!(c, ' ' | '\t' | '\n' | '\u{b}' | '\u{c}' | '\r');
+    (trimmed.split(','))
+        .map(|item| item.trim_matches(is_space))
+        .collect()
+}
+
+/// The full name of a class. As plugins, converters have short names, too.
+pub(super) fn find_class(text: &str) -> Option<&'static str> {
+    let text = trim(text);
     let is_short = |class: &str| {
         let simple = class.rsplit('.').next().unwrap_or_default();
         let shorter = simple.strip_suffix("Converter");
-        key.ends_with(".converter") && (simple == text || shorter == Some(text))
+        shorter.is_some() && (simple == text || shorter == Some(text))
     };
-    let found = CLASSES
-        .iter()
-        .find(|class| **class == text || is_short(class));
-    found.map(|class| (*class).to_owned())
-}
-
-/// The full name of the byte-array converter.
-pub(super) fn byte_array_converter() -> String {
-    format!("{CONVERTERS}ByteArrayConverter")
+    (CLASSES.iter().copied()).find(|class| *class == text || is_short(class))
 }
 
 /// What Kafka's validator of a key says of a value that could be read, or of none.
@@ -137,6 +174,19 @@ pub(super) fn check(key: &KeyDefinition, value: Option<&str>) -> Vec<String> {
     };
     match name {
         "name" if value == Some("") => refuse("String may not be empty"),
+        "name" => {
+            let codes = value.unwrap_or_default().chars().filter(|c| c.is_control());
+            let codes: Vec<_> = codes.map(|c| u32::from(c).to_string()).collect();
+            if codes.is_empty() {
+                return Vec::new();
+            }
+            let codes = codes.join(", ");
+            refuse(&format!(
+                "String may not contain control sequences but had the following ASCII chars: {codes}"
+            ))
+        }
+        "key.converter" | "value.converter" => check_converter(value, "Converter"),
+        "header.converter" => check_converter(value, "HeaderConverter"),
         "offsets.storage.topic" if value == Some("") => refuse("String must be non-empty"),
         "tasks.max" => within(1.0, None, false),
         "config.action.reload" => one_of(&["none", "restart"], false),
@@ -156,6 +206,18 @@ pub(super) fn check(key: &KeyDefinition, value: Option<&str>) -> Vec<String> {
         _ if key.key_type == KeyType::List => check_list(name, value.unwrap_or_default()),
         _ => Vec::new(),
     }
+}
+
+/// Whether the class is a converter, or one of headers.
+fn check_converter(class: Option<&str>, wanted: &str) -> Vec<String> {
+    let fits = |class: &str| {
+        class.ends_with("Converter")
+            && (class != SIMPLE_HEADER_CONVERTER || wanted == "HeaderConverter")
+    };
+    let wrong = class.filter(|class| !fits(class));
+    let texts =
+        wrong.map(|class| format!("Class class {class} does not implement the {wanted} interface"));
+    texts.into_iter().collect()
 }
 
 fn check_list(name: &str, value: &str) -> Vec<String> {
@@ -181,14 +243,15 @@ fn check_list(name: &str, value: &str) -> Vec<String> {
         _ if duplicate => Some(format!(
             "Configuration '{name}' values must not be duplicated."
         )),
+        _ if metric_names => {
+            let wrong = items.iter().find(|item| !["legacy", "new"].contains(item));
+            wrong.map(|item| match *item {
+                "" => format!("Configuration '{name}' values must not be empty."),
+                _ => format!("Invalid value {item} for configuration {name}: String must be one of: legacy, new"),
+            })
+        }
         _ if items.contains(&"") => {
             Some(format!("Configuration '{name}' values must not be empty."))
-        }
-        _ if metric_names => {
-            let unknown = items.iter().find(|item| !["legacy", "new"].contains(item));
-            unknown.map(|item| {
-                format!("Invalid value {item} for configuration {name}: String must be one of: legacy, new")
-            })
         }
         _ => None,
     };
