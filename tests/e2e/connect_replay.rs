@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use scenarios::client::numbered;
-use scenarios::{Kind, Product, on_every_kind};
+use scenarios::client::{Isolation, numbered};
+use scenarios::{Cluster, Kind, Product, on_every_kind};
 use serde_json::{Value, json};
 
 use crate::connect::worker_properties;
@@ -18,6 +18,10 @@ on_every_kind! {
 
 /// One request and its answer a line, without stack traces, plugins and loggers.
 const CONVERSATION: &str = include_str!("golden/connect-rest.jsonl");
+/// The config topic after it.
+const CONFIGS: &str = include_str!("../../src/connect/golden/connect-configs.jsonl");
+const EAST: &str = "127.0.0.1:50000";
+const WEST: &str = "127.0.0.1:50100";
 /// What is read may take so long to become what was ordered.
 const SETTLE: Duration = Duration::from_secs(4);
 
@@ -116,7 +120,47 @@ fn plain(mut value: Value) -> Value {
     value
 }
 
-/// Goal: every request of the recorded conversation gets the recorded status and body.
+/// What our config topic holds, with the recorded addresses.
+fn west_configs(west: &dyn Cluster, replace: &[(&str, &str)]) -> Vec<(String, Value)> {
+    let client = west.client().unwrap();
+    let contents = client
+        .read_all("connect-configs", Isolation::ReadCommitted, PATIENCE)
+        .unwrap();
+    let text = |bytes: &[u8]| {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        replace
+            .iter()
+            .fold(text, |text, (from, to)| text.replace(from, to))
+    };
+    let records = contents.values().flatten().map(|read| {
+        let record = &read.record;
+        let value = record
+            .value
+            .as_ref()
+            .map(|value| serde_json::from_str(&text(value)).unwrap());
+        (
+            text(record.key.as_ref().unwrap()),
+            value.unwrap_or_default(),
+        )
+    });
+    ordered(records.collect())
+}
+
+/// Only what a request has ordered: tasks come when they come, and keys and levels are the affair of Connect alone. What is
+/// ordered twice in a row counts once.
+fn ordered(records: Vec<(String, Value)>) -> Vec<(String, Value)> {
+    let is_order = |(key, value): &(String, Value)| {
+        let stops = key.starts_with("commit-") && value["tasks"] == 0;
+        let order = ["connector-", "target-state-", "restart-connector-"];
+        stops || order.iter().any(|prefix| key.starts_with(prefix))
+    };
+    let mut orders: Vec<_> = records.into_iter().filter(is_order).collect();
+    orders.dedup();
+    orders
+}
+
+/// Goal: every request of the recorded conversation gets the recorded status and body, and leaves the recorded orders in the
+/// config topic.
 fn recorded_conversation(kind: Kind) {
     let (a, b) = (
         kind.start("a", 1, &[]).unwrap(),
@@ -135,8 +179,8 @@ fn recorded_conversation(kind: Kind) {
         .unwrap();
     let address = address_in(&product.output()).unwrap();
     let cases = cases(&[
-        ("127.0.0.1:50000", &a.bootstrap()),
-        ("127.0.0.1:50100", &b.bootstrap()),
+        (EAST, &a.bootstrap()),
+        (WEST, &b.bootstrap()),
         ("127.0.0.1:50300", &address),
     ]);
     let mut differences = BTreeMap::new();
@@ -184,6 +228,19 @@ fn recorded_conversation(kind: Kind) {
         .map(|(name, what)| format!("{name} {what}"))
         .collect();
     assert!(shown.is_empty(), "{}", shown.join("\n"));
+    let written = west_configs(&*b, &[(&a.bootstrap(), EAST), (&b.bootstrap(), WEST)]);
+    let recorded = CONFIGS.lines().map(|line| {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let value = record["value_text"]
+            .as_str()
+            .map(|text| serde_json::from_str(text).unwrap());
+        (
+            record["key_text"].as_str().unwrap().to_owned(),
+            value.unwrap_or_default(),
+        )
+    });
+    assert!(written.len() > 30, "{written:?}");
+    assert_eq!(written, ordered(recorded.collect()));
     let status = product.stop(PATIENCE).unwrap();
     assert!(status.success(), "{status}");
 }
