@@ -172,6 +172,9 @@ fn read_level(text: &str) -> Option<&'static str> {
     if text.eq_ignore_ascii_case("FATAL") {
         return Some("ERROR"); // there is nothing above
     }
+    if text.eq_ignore_ascii_case("ALL") {
+        return Some("TRACE"); // nor below
+    }
     levels
         .into_iter()
         .find(|level| level.eq_ignore_ascii_case(text))
@@ -225,6 +228,8 @@ mod tests {
         let (levels, applied) = levels("info,engine=trace");
         levels.set(ROOT, "FATAL").unwrap();
         assert_eq!(levels.all()[ROOT].level, "ERROR");
+        levels.set("x", "all").unwrap();
+        assert_eq!(levels.all()["x"].level, "TRACE");
         assert_eq!(levels.all()["engine"].level, "TRACE");
         assert_eq!(levels.all()["actors"].level, "ERROR");
         assert!(!applied.lock().unwrap().contains("info"));
