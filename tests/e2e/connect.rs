@@ -392,8 +392,13 @@ fn a_second_worker_takes_over_and_the_first_starts_nothing(kind: Kind) {
     .unwrap();
     at.produce(1_500..2_000);
     at.await_copy();
-    // Long enough for a first worker that starts the changed flow to have taken it.
-    std::thread::sleep(Duration::from_secs(2));
+    // Long enough for a first worker that does not know to start the changed flow: it looks each second.
+    std::thread::sleep(Duration::from_secs(3));
+    let starts = |worker: &Worker| {
+        let output = worker.product.output();
+        output.matches("connect::deployment: flow flow=").count()
+    };
+    assert_eq!((starts(&at.worker), starts(&second)), (1, 2));
     at.produce(2_000..2_500);
     at.await_copy();
     second.await_status("src", "RUNNING", &["RUNNING", "RUNNING"]);
