@@ -8,6 +8,8 @@ use dashmap::DashMap;
 use engine::cluster::Refusal;
 use engine::offsets::Translation;
 
+use crate::registry::Delays;
+
 /// A source topic and partition.
 pub type GroupPartition = (Arc<str>, i32);
 
@@ -86,6 +88,8 @@ pub struct GroupStatus {
     pub translation: Option<Translation>,
     /// The downstream offset of the last checkpoint.
     pub checkpoint: Option<i64>,
+    /// From asking what groups have committed to the checkpoint's acknowledgement. MM2: `checkpoint-latency-ms`.
+    pub latency: Delays,
     /// What the group is known to have on the target.
     pub target_offset: Option<i64>,
     /// When we committed there last. Unit: epoch milliseconds.
