@@ -334,6 +334,12 @@ impl PartitionStatus {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = (state, reason.into());
     }
 
+    /// State and reason.
+    pub fn state(&self) -> (PartitionState, Cow<'static, str>) {
+        let state = self.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// A replicator begins: from now on [`is_run`](Self::is_run) is false for all earlier ones.
     pub fn begin_run(&self) -> u64 {
         self.runs.fetch_add(1, Relaxed) + 1
@@ -451,11 +457,7 @@ impl PartitionStatus {
 
     /// The status now.
     pub fn snapshot(&self) -> PartitionSnapshot {
-        let (state, reason) = self
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let (state, reason) = self.state();
         PartitionSnapshot {
             key: self.key.clone(),
             state,

@@ -340,17 +340,16 @@ impl Rounds {
         }
         topic::write(flow, self.unwritten.iter()).await?;
         let now = now_ms();
+        let written = std::mem::take(&mut self.unwritten);
         for (
-            (group, ..),
+            (group, remote, _),
             Unwritten {
                 at, timestamp_ms, ..
             },
-        ) in std::mem::take(&mut self.unwritten)
+        ) in &written
         {
-            let latency_ms = now.saturating_sub(timestamp_ms);
-            flow.groups.change(&group, |group| {
-                group.partition(&at).latency.record(latency_ms, now);
-            });
+            let latency_ms = now.saturating_sub(*timestamp_ms);
+            (flow.groups).note_checkpoint(group, at, remote, latency_ms, now);
         }
         self.written = Some(Instant::now());
         Ok(())

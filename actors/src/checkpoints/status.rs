@@ -136,6 +136,22 @@ impl Groups {
         self.groups.is_empty()
     }
 
+    /// A checkpoint was acknowledged so long after groups were asked.
+    pub fn note_checkpoint(
+        &self,
+        group: &Arc<str>,
+        at: &GroupPartition,
+        remote: &Arc<str>,
+        latency_ms: i64,
+        now_ms: i64,
+    ) {
+        self.change(group, |group| {
+            let status = group.partition(at);
+            status.remote_topic = Some(remote.clone());
+            status.latency.record(latency_ms, now_ms);
+        });
+    }
+
     /// Changes what is known of a group, which need not be known yet.
     pub(super) fn change<T>(&self, group: &Arc<str>, change: impl FnOnce(&mut Group) -> T) -> T {
         if let Some(mut known) = self.groups.get_mut(group) {

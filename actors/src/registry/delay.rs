@@ -43,7 +43,8 @@ pub struct Delays {
 // === impl Delay ===
 
 impl Delay {
-    pub(crate) fn record(&self, delay_ms: i64) {
+    /// Notes one. Unit: milliseconds.
+    pub fn record(&self, delay_ms: i64) {
         self.last.store(delay_ms, Relaxed);
         self.sum.fetch_add(delay_ms, Relaxed);
         if self.count.fetch_add(1, Relaxed) == 0 {
