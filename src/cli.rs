@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// Print where consumer groups are on both sides, and why they are not synced.
     #[command(after_help = crate::groups::EXAMPLES)]
     Groups(crate::groups::GroupsArgs),
+    /// Show what a running process does: flows, states, rates, lag, latency, progress of the first copy.
+    #[command(after_help = crate::status::EXAMPLES)]
+    Status(crate::status::StatusArgs),
     /// See it work: two Kafka clusters in this process, active/active, with a proof at the end.
     #[cfg(feature = "demo")]
     #[command(after_help = crate::demo::EXAMPLES)]

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use actors::{Flow, FlowTotals, PartitionSnapshot, PartitionState, Registry};
 use tracing::{info, warn};
 
+use crate::first_copy::FirstCopy;
+
 /// Time between two summaries, and between two looks at partitions that do not run.
 pub(crate) const SUMMARY_INTERVAL: Duration = Duration::from_secs(5);
 /// What has not changed is said again after so long: a log that is read from its end must show it.
@@ -17,8 +19,18 @@ const TROUBLED: [PartitionState; 2] = [PartitionState::Halted, PartitionState::W
 /// The summary at a terminal, and the totals at the end.
 pub(crate) struct Summary {
     started: Instant,
-    /// When the last summary was made, with records and bytes by then; for rates.
-    last: HashMap<Arc<str>, (Instant, u64, u64)>,
+    /// The last summary; for rates.
+    last: HashMap<Arc<str>, Last>,
+}
+
+/// When a summary was made, and what was by then.
+#[derive(Clone, Copy)]
+struct Last {
+    at: Instant,
+    records: u64,
+    bytes: u64,
+    /// Offsets, for the first copy.
+    advanced: u64,
 }
 
 impl Summary {
@@ -30,8 +42,8 @@ impl Summary {
         }
     }
 
-    /// A line per flow: records and MB per second since the last call, lag, states; then one partition for each
-    /// state that keeps partitions from running, with its reason.
+    /// A line per flow: records and MB per second since the last call, lag, states, how far the first copy is; then
+    /// one partition for each state that keeps partitions from running, with its reason.
     pub(crate) fn lines(
         &mut self,
         flows: &[Arc<Flow>],
@@ -43,9 +55,11 @@ impl Summary {
         for flow in flows.iter().filter(|flow| flow.config.replication_enabled) {
             let none = FlowTotals::default();
             let total = totals.get(&flow.label).unwrap_or(&none);
-            let (records, bytes) = self.rates(&flow.label, total, now);
+            let (records, bytes, offsets) = self.rates(&flow.label, total, now);
+            let copy = FirstCopy::new(total.first_copy, total.unseen, offsets).said();
+            let copy = copy.map_or_else(String::new, |said| format!("  first copy {said}"));
             lines.push(format!(
-                "{}  {} records  {records:.0} records/s  {:.1} MB/s  lag {}  {}",
+                "{}  {} records  {records:.0} records/s  {:.1} MB/s  lag {}  {}{copy}",
                 flow.label,
                 total.records,
                 bytes / 1e6,
@@ -68,19 +82,28 @@ impl Summary {
         lines
     }
 
-    /// Records and bytes per second since the last call, or since the start.
-    fn rates(&mut self, flow: &Arc<str>, total: &FlowTotals, now: Instant) -> (f64, f64) {
-        let last = self
-            .last
-            .insert(flow.clone(), (now, total.records, total.bytes));
-        let (then, records, bytes) = last.unwrap_or((self.started, 0, 0));
-        let seconds = now.duration_since(then).as_secs_f64().max(0.001);
+    /// Records, bytes and offsets per second since the last call, or since the start.
+    fn rates(&mut self, flow: &Arc<str>, total: &FlowTotals, now: Instant) -> (f64, f64, f64) {
+        let this = Last {
+            at: now,
+            records: total.records,
+            bytes: total.bytes,
+            advanced: total.first_copy.advanced,
+        };
+        let last = self.last.insert(flow.clone(), this).unwrap_or(Last {
+            at: self.started,
+            records: 0,
+            bytes: 0,
+            advanced: 0,
+        });
+        let seconds = now.duration_since(last.at).as_secs_f64().max(0.001);
         // A partition that left took its counts along.
-        let (records, bytes) = (
-            total.records.saturating_sub(records),
-            total.bytes.saturating_sub(bytes),
-        );
-        (per_second(records, seconds), per_second(bytes, seconds))
+        let rate = |now: u64, then: u64| per_second(now.saturating_sub(then), seconds);
+        (
+            rate(this.records, last.records),
+            rate(this.bytes, last.bytes),
+            rate(this.advanced, last.advanced),
+        )
     }
 
     /// What each flow has done, as the last log lines.

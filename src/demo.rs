@@ -12,7 +12,7 @@ mod reader;
 mod record;
 mod run;
 mod sample;
-mod screen;
+pub(crate) mod screen;
 mod settings;
 mod sides;
 mod view;

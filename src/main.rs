@@ -9,12 +9,14 @@ mod demo;
 mod dump;
 #[cfg(feature = "demo")]
 mod embedded;
+mod first_copy;
 mod groups;
 mod logging;
 mod metrics;
 mod rest;
 mod run;
 mod signals;
+mod status;
 mod tools;
 mod translate;
 mod verify;
@@ -54,6 +56,10 @@ fn main() -> ExitCode {
         cli::Command::Groups(args) => {
             logging::init(cli.log_format, TOOL_FILTER, Writer::StandardError);
             groups::run(&args, cli.log_format)
+        }
+        cli::Command::Status(args) => {
+            logging::init(cli.log_format, TOOL_FILTER, Writer::StandardError);
+            status::run(&args)
         }
         #[cfg(feature = "demo")]
         cli::Command::Demo(args) => demo::run(&args, cli.log_format),

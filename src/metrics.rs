@@ -3,8 +3,10 @@
 //!
 //! Everything is read when it is asked for, from what actors publish: the hot path knows nothing of it.
 
+mod latency;
 mod mm2;
 mod native;
+mod process;
 mod table;
 mod text;
 mod windows;
@@ -12,14 +14,18 @@ mod windows;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actors::{Flow, PartitionSnapshot, Registry};
+use actors::{Flow, FlowTotals, PartitionSnapshot, Registry};
 
 use crate::rest::ConnectorView;
+pub(crate) use latency::quantiles;
 use text::Text;
-pub(crate) use windows::{Window, Windows};
+pub(crate) use windows::{FlowWindow, Window, Windows};
 
 /// With more partitions, series of single partitions are left out: a scrape has to stay within what Prometheus takes.
 pub(crate) const PARTITIONS_MAX: usize = 20_000;
+
+/// The same for groups' partitions, of which each has four series.
+pub(crate) const GROUP_PARTITIONS_MAX: usize = 10_000;
 
 /// What a scrape looks at.
 pub(crate) struct Scrape<'a> {
@@ -36,6 +42,13 @@ struct Seen {
     window: Window,
 }
 
+/// A flow with what is shown of it.
+struct SeenFlow<'a> {
+    flow: &'a Flow,
+    totals: FlowTotals,
+    window: FlowWindow,
+}
+
 /// The whole answer.
 pub(crate) fn render(scrape: &Scrape<'_>) -> String {
     let now = Instant::now();
@@ -49,9 +62,22 @@ pub(crate) fn render(scrape: &Scrape<'_>) -> String {
     let seen: Vec<Seen> = (all.into_iter().zip(windows))
         .map(|(at, window)| Seen { at, window })
         .collect();
+    let mut totals = scrape.registry.flow_totals();
+    let flows: Vec<_> = (scrape.flows.iter())
+        .map(|flow| {
+            let totals = totals.remove(&flow.label).unwrap_or_default();
+            let window = (scrape.windows).of_flow(scrape.registry, &flow.label, &totals, now);
+            SeenFlow {
+                flow,
+                totals,
+                window,
+            }
+        })
+        .collect();
     let mut text = Text::default();
-    native::write(&mut text, scrape, &seen, left_out);
-    mm2::write(&mut text, scrape, &seen, left_out);
+    native::write(&mut text, scrape, &flows, &seen, left_out);
+    process::write(&mut text);
+    mm2::write(&mut text, scrape, &flows, &seen, left_out);
     text.into_string()
 }
 

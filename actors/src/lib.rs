@@ -43,8 +43,8 @@ pub use positions::{PositionStore, Positions};
 pub use progress::{Progress, Verdict};
 pub use reencode_pool::{Job, ReencodePool};
 pub use registry::{
-    DelayWindow, FlowTotals, PartitionKey, PartitionSnapshot, PartitionState, PartitionStatus,
-    ReasonLabels, Registry,
+    Delay, DelayWindow, Delays, FirstCopied, FlowFigures, FlowTotals, Latencies, LatencyCounts,
+    PartitionKey, PartitionSnapshot, PartitionState, PartitionStatus, ReasonLabels, Registry,
 };
 pub use replicator::{Assignment, Replicator};
 pub use source_link::{FETCH_BYTES_MAX, PARTITION_FETCH_BYTES_MAX};

@@ -396,7 +396,16 @@ impl PositionStore {
             let flush = async {
                 match what {
                     What::Maps => flow.maps.flush(&flow, patience).await,
-                    What::Positions => flow.positions.flush(&flow, patience).await,
+                    What::Positions => {
+                        let began = Instant::now();
+                        let stored = flow.positions.flush(&flow, patience).await;
+                        if stored.is_ok() {
+                            let took = i64::try_from(began.elapsed().as_millis());
+                            let figures = flow.registry.flow(&flow.label);
+                            figures.stores.record(took.unwrap_or(i64::MAX));
+                        }
+                        stored
+                    }
                 }
             };
             tokio::select! {

@@ -9,6 +9,12 @@ use std::sync::{Mutex, PoisonError};
 
 use dashmap::DashMap;
 
+mod delay;
+mod figures;
+
+pub use delay::{Delay, DelayWindow, Delays};
+pub use figures::{FlowFigures, Latencies, LatencyCounts};
+
 /// Stands for an offset that is not known yet. Not -1: that is "nothing acknowledged of a log that starts at 0".
 const UNKNOWN: i64 = i64::MIN;
 
@@ -94,31 +100,19 @@ pub struct PartitionStatus {
     dropped: Reasons,
     age: Delay,
     latency: Delay,
+    first_copy: FirstCopy,
+    flow: Arc<FlowFigures>,
 }
 
-/// How old batches were, since somebody last asked: a batch is as old as its newest record.
-#[derive(Debug, Default)]
-struct Delay {
-    last: AtomicI64,
-    count: AtomicU64,
-    sum: AtomicI64,
-    min: AtomicI64,
-    max: AtomicI64,
-}
-
-/// A delay over a window of time. Unit: milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct DelayWindow {
-    /// Of the last batch; it stays when the window begins anew.
-    pub last: i64,
-    /// Batches in the window; without any the other figures say nothing.
-    pub count: u64,
-    /// Of all of them.
-    pub sum: i64,
-    /// The shortest.
-    pub min: i64,
-    /// The longest.
-    pub max: i64,
+/// What was on the source when this process first looked. Unit: offsets.
+#[derive(Debug)]
+struct FirstCopy {
+    /// Where its log began.
+    begin: AtomicI64,
+    /// Where it ended; lowered if the log is cut.
+    goal: AtomicI64,
+    /// The first offset that was not on the target.
+    resumed: AtomicI64,
 }
 
 /// Counters by reason.
@@ -165,6 +159,20 @@ pub struct PartitionSnapshot {
     pub age: DelayWindow,
     /// From a batch's newest record to the target's acknowledgement.
     pub latency: DelayWindow,
+    /// How far what was on the source at the first look is copied; none before that look.
+    pub first_copy: Option<FirstCopied>,
+}
+
+/// How far what was on the source at the first look is copied: what came later is not in it. Unit: offsets, so holes and
+/// transaction markers count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FirstCopied {
+    /// In the source's log at the first look.
+    pub total: u64,
+    /// Of these, on the target, whoever copied them.
+    pub copied: u64,
+    /// Copied since this process looked first, also behind `total`: what a rate is made of.
+    pub advanced: u64,
 }
 
 /// Sums over the partitions of one flow.
@@ -188,12 +196,17 @@ pub struct FlowTotals {
     pub skipped_records: u64,
     /// Sum of [`PartitionSnapshot::restarts`].
     pub restarts: u64,
+    /// Sum of [`PartitionSnapshot::first_copy`].
+    pub first_copy: FirstCopied,
+    /// Partitions that are not in `first_copy`, because their source was not looked at yet, or not since a stop.
+    pub unseen: u64,
 }
 
 /// All partitions of this process, for REST, metrics and the console. Clones are the same registry.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
     partitions: Arc<DashMap<PartitionKey, Arc<PartitionStatus>>>,
+    flows: Arc<DashMap<Arc<str>, Arc<FlowFigures>>>,
     labels: ReasonLabels,
 }
 
@@ -204,6 +217,7 @@ impl Registry {
     pub fn new(labels: ReasonLabels) -> Self {
         Self {
             partitions: Arc::default(),
+            flows: Arc::default(),
             labels,
         }
     }
@@ -211,8 +225,16 @@ impl Registry {
     /// The status of a partition, created as [`PartitionState::Starting`] at the first call. Keep the
     /// result: this is not for the hot path. Counters outlive restarts of the replicator.
     pub fn partition(&self, key: PartitionKey) -> Arc<PartitionStatus> {
-        let fresh = || Arc::new(PartitionStatus::new(key.clone(), self.labels));
+        let fresh = || {
+            let flow = self.flow(&key.flow);
+            Arc::new(PartitionStatus::new(key.clone(), self.labels, flow))
+        };
         Arc::clone(&self.partitions.entry(key.clone()).or_insert_with(fresh))
+    }
+
+    /// What is measured of a flow as a whole, created at the first call.
+    pub fn flow(&self, label: &Arc<str>) -> Arc<FlowFigures> {
+        Arc::clone(&self.flows.entry(Arc::clone(label)).or_default())
     }
 
     /// Forgets a partition that left this node; false if it was not there.
@@ -223,6 +245,7 @@ impl Registry {
     /// Forgets all partitions of a flow that ended.
     pub fn remove_flow(&self, flow: &str) {
         self.partitions.retain(|key, _| *key.flow != *flow);
+        self.flows.remove(flow);
     }
 
     /// One partition.
@@ -275,7 +298,7 @@ impl Registry {
 // === impl PartitionStatus ===
 
 impl PartitionStatus {
-    fn new(key: PartitionKey, labels: ReasonLabels) -> Self {
+    fn new(key: PartitionKey, labels: ReasonLabels, flow: Arc<FlowFigures>) -> Self {
         Self {
             key,
             state: Mutex::new((PartitionState::Starting, Cow::Borrowed("not started yet"))),
@@ -292,6 +315,12 @@ impl PartitionStatus {
             dropped: Reasons::new(labels.drop),
             age: Delay::default(),
             latency: Delay::default(),
+            first_copy: FirstCopy {
+                begin: AtomicI64::new(UNKNOWN),
+                goal: AtomicI64::new(UNKNOWN),
+                resumed: AtomicI64::new(UNKNOWN),
+            },
+            flow,
         }
     }
 
@@ -303,6 +332,12 @@ impl PartitionStatus {
     /// Changes state and reason together. Takes a lock: for changes, not for batches.
     pub fn set_state(&self, state: PartitionState, reason: impl Into<Cow<'static, str>>) {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = (state, reason.into());
+    }
+
+    /// State and reason.
+    pub fn state(&self) -> (PartitionState, Cow<'static, str>) {
+        let state = self.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A replicator begins: from now on [`is_run`](Self::is_run) is false for all earlier ones.
@@ -344,6 +379,24 @@ impl PartitionStatus {
         self.high_watermark.store(high_watermark, Relaxed);
     }
 
+    /// The source's log as an answer to a fetch shows it. The first call decides what the first copy is.
+    pub fn saw_log(&self, start: i64, high_watermark: i64) {
+        let FirstCopy {
+            begin,
+            goal,
+            resumed,
+        } = &self.first_copy;
+        match known(goal) {
+            Some(found) if found <= high_watermark => {}
+            Some(_) => goal.store(high_watermark, Relaxed),
+            None => {
+                begin.store(start.max(0), Relaxed);
+                resumed.store(self.next_to_acknowledge(), Relaxed);
+                goal.store(high_watermark, Relaxed);
+            }
+        }
+    }
+
     /// The target acknowledged a batch. `acked` is the highest upstream offset below which, itself
     /// included, everything is acknowledged.
     pub fn acknowledged(&self, acked: i64, records: u64, bytes: u64, now_ms: i64) {
@@ -361,6 +414,7 @@ impl PartitionStatus {
     /// A batch was this old when the target acknowledged it.
     pub fn acknowledged_after(&self, delay_ms: i64) {
         self.latency.record(delay_ms);
+        self.flow.latency.record(delay_ms);
     }
 
     /// Records and bytes acknowledged so far.
@@ -403,11 +457,7 @@ impl PartitionStatus {
 
     /// The status now.
     pub fn snapshot(&self) -> PartitionSnapshot {
-        let (state, reason) = self
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let (state, reason) = self.state();
         PartitionSnapshot {
             key: self.key.clone(),
             state,
@@ -425,7 +475,22 @@ impl PartitionStatus {
             updated_at_ms: self.updated_at_ms.load(Relaxed),
             age: self.age.read(),
             latency: self.latency.read(),
+            first_copy: self.first_copy(),
         }
+    }
+
+    fn first_copy(&self) -> Option<FirstCopied> {
+        let next = known(&self.acked)?.saturating_add(1);
+        let goal = known(&self.first_copy.goal)?;
+        let begin = known(&self.first_copy.begin)?;
+        let resumed = known(&self.first_copy.resumed)?;
+        let between = |from: i64, to: i64| u64::try_from(to.saturating_sub(from)).unwrap_or(0);
+        let total = between(begin, goal);
+        Some(FirstCopied {
+            total,
+            copied: between(begin, next).min(total),
+            advanced: between(resumed, next),
+        })
     }
 
     /// `None` until position and high watermark are known. A watermark that is older than the last
@@ -440,65 +505,6 @@ impl PartitionStatus {
 
 fn known(offset: &AtomicI64) -> Option<i64> {
     Some(offset.load(Relaxed)).filter(|offset| *offset != UNKNOWN)
-}
-
-// === impl Delay ===
-
-impl Delay {
-    fn record(&self, delay_ms: i64) {
-        self.last.store(delay_ms, Relaxed);
-        self.sum.fetch_add(delay_ms, Relaxed);
-        if self.count.fetch_add(1, Relaxed) == 0 {
-            self.min.store(delay_ms, Relaxed);
-            self.max.store(delay_ms, Relaxed);
-        } else {
-            self.min.fetch_min(delay_ms, Relaxed);
-            self.max.fetch_max(delay_ms, Relaxed);
-        }
-    }
-
-    fn read(&self) -> DelayWindow {
-        DelayWindow {
-            last: self.last.load(Relaxed),
-            count: self.count.load(Relaxed),
-            sum: self.sum.load(Relaxed),
-            min: self.min.load(Relaxed),
-            max: self.max.load(Relaxed),
-        }
-    }
-
-    fn take(&self) -> DelayWindow {
-        let taken = self.read();
-        self.count.store(0, Relaxed);
-        self.sum.store(0, Relaxed);
-        taken
-    }
-}
-
-impl DelayWindow {
-    /// Both windows as one; `self` is the newer one.
-    #[must_use]
-    pub fn with(self, older: Self) -> Self {
-        if self.count == 0 || older.count == 0 {
-            let seen = if self.count == 0 { older } else { self };
-            return Self {
-                last: self.last,
-                ..seen
-            };
-        }
-        Self {
-            last: self.last,
-            count: self.count + older.count,
-            sum: self.sum.saturating_add(older.sum),
-            min: self.min.min(older.min),
-            max: self.max.max(older.max),
-        }
-    }
-
-    /// The mean; none without a batch.
-    pub fn mean(&self) -> Option<i64> {
-        self.sum.checked_div(i64::try_from(self.count).ok()?)
-    }
 }
 
 // === impl Reasons ===
@@ -569,6 +575,15 @@ impl FlowTotals {
         self.dropped += status.dropped.total();
         self.skipped_records += status.skipped_records.load(Relaxed);
         self.restarts += status.restarts.load(Relaxed);
+        let sums = &mut self.first_copy;
+        match status.first_copy() {
+            Some(of) => {
+                sums.total = sums.total.saturating_add(of.total);
+                sums.copied = sums.copied.saturating_add(of.copied);
+                sums.advanced = sums.advanced.saturating_add(of.advanced);
+            }
+            None => self.unseen += 1,
+        }
     }
 }
 
@@ -619,6 +634,59 @@ mod tests {
             Some(0),
             "the watermark is older than the ack"
         );
+    }
+
+    #[test]
+    fn the_first_copy_is_what_was_there_at_the_first_look() {
+        let registry = Registry::new(LABELS);
+        let status = registry.partition(key("a->b", "orders", 0));
+        assert_eq!(status.snapshot().first_copy, None);
+        // A process before this one had copied half of it.
+        status.start_at(150);
+        status.saw_log(100, 200);
+        let first = |total, copied, advanced| {
+            Some(FirstCopied {
+                total,
+                copied,
+                advanced,
+            })
+        };
+        assert_eq!(status.snapshot().first_copy, first(100, 50, 0));
+        status.acknowledged(179, 30, 1, 1);
+        status.saw_log(110, 250);
+        assert_eq!(status.snapshot().first_copy, first(100, 80, 30));
+        status.acknowledged(249, 70, 1, 1);
+        assert_eq!(
+            status.snapshot().first_copy,
+            first(100, 100, 100),
+            "what came later is not in it"
+        );
+        status.saw_log(100, 160);
+        assert_eq!(
+            status.snapshot().first_copy,
+            first(60, 60, 100),
+            "the log was cut"
+        );
+        status.forget_position();
+        let totals = registry.flow_totals();
+        assert_eq!(totals.get("a->b").map(|sums| sums.unseen), Some(1));
+    }
+
+    #[test]
+    fn a_flow_has_the_latencies_of_its_partitions() {
+        let registry = Registry::new(LABELS);
+        for partition in 0..4 {
+            let status = registry.partition(key("a->b", "orders", partition));
+            status.acknowledged_after(i64::from(partition) * 10);
+        }
+        registry
+            .partition(key("b->a", "orders", 0))
+            .acknowledged_after(1);
+        let forth = registry.flow(&"a->b".into()).latency.read();
+        assert_eq!((forth.count(), forth.sum_ms()), (4, 60));
+        registry.remove_flow("a->b");
+        let again = registry.flow(&"a->b".into()).latency.read();
+        assert_eq!(again.count(), 0, "a flow of the same name begins anew");
     }
 
     #[test]

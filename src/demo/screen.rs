@@ -124,7 +124,7 @@ impl Shared {
 ///
 /// # Errors
 /// The terminal is gone.
-fn keys(wait_ms: u16) -> io::Result<Vec<u8>> {
+pub(crate) fn keys(wait_ms: u16) -> io::Result<Vec<u8>> {
     let stdin = stdin();
     let mut wait = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
     match poll(&mut wait, PollTimeout::from(wait_ms)) {
@@ -142,19 +142,21 @@ fn keys(wait_ms: u16) -> io::Result<Vec<u8>> {
 }
 
 /// `q`, Escape alone (other keys begin with it), or Ctrl-C, which is no signal in this mode.
-fn is_stop_key(keys: &[u8]) -> bool {
+pub(crate) fn is_stop_key(keys: &[u8]) -> bool {
     const CTRL_C: u8 = 3;
     const ESCAPE: u8 = 0x1b;
     keys == [ESCAPE] || keys.contains(&CTRL_C) || (!keys.contains(&ESCAPE) && keys.contains(&b'q'))
 }
 
 /// The terminal in raw mode, on its other screen; gives it back when dropped, by a panic too.
-struct Taken {
-    terminal: DefaultTerminal,
+pub(crate) struct Taken {
+    pub(crate) terminal: DefaultTerminal,
 }
 
 impl Taken {
-    fn new() -> io::Result<Self> {
+    /// # Errors
+    /// The terminal cannot do it.
+    pub(crate) fn new() -> io::Result<Self> {
         enable_raw_mode()?;
         let taken = execute!(stdout(), EnterAlternateScreen)
             .and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));

@@ -2,15 +2,23 @@
 //!
 //! Connectors are named as Strimzi names them, `S->T.MirrorSourceConnector`. What is not measured is left out.
 
+use std::collections::HashMap;
+
 use actors::{BUDGET_BYTES, DelayWindow};
 use topology::Connector;
 
 use super::table as t;
 use super::text::{Text, jmx, labels};
-use super::{Scrape, Seen};
-use crate::rest::ConnectorView;
+use super::{GROUP_PARTITIONS_MAX, Scrape, Seen, SeenFlow};
+use crate::rest::{ConnectorView, now_ms};
 
-pub(super) fn write(text: &mut Text, scrape: &Scrape<'_>, seen: &[Seen], left_out: usize) {
+pub(super) fn write(
+    text: &mut Text,
+    scrape: &Scrape<'_>,
+    all_flows: &[SeenFlow<'_>],
+    seen: &[Seen],
+    left_out: usize,
+) {
     connectors(text, scrape);
     let flows: Vec<Flow<'_>> = (scrape.connectors.iter())
         .filter(|one| one.kind == Connector::Source)
@@ -24,6 +32,8 @@ pub(super) fn write(text: &mut Text, scrape: &Scrape<'_>, seen: &[Seen], left_ou
         })
         .collect();
     tasks(text, &flows);
+    stores(text, &flows, all_flows);
+    checkpoints(text, scrape);
     if left_out == 0 {
         partitions(text, &flows);
     }
@@ -54,6 +64,11 @@ impl<'a> Flow<'a> {
 
     fn producer(&self, task: usize) -> String {
         jmx(&format!("connector-producer-{}-{task}", self.source.name))
+    }
+
+    fn task_labels(&self, task: usize) -> String {
+        let (name, id) = (jmx(&self.source.name), task.to_string());
+        labels(&[("connector", &name), ("task", &id)])
     }
 
     fn of_task(&self, task: usize) -> impl Iterator<Item = &&'a Seen> {
@@ -140,17 +155,103 @@ fn tasks(text: &mut Text, flows: &[Flow<'_>]) {
             left,
         );
     }
-    text.family(&t::ACTIVE);
-    for (flow, task) in each() {
-        let active: i64 = (flow.of_task(task))
-            .filter_map(|seen| Some((seen.at.position? - seen.at.acked? - 1).max(0)))
-            .sum();
-        let (name, id) = (jmx(&flow.source.name), task.to_string());
-        text.series(
-            &t::ACTIVE,
-            &labels(&[("connector", &name), ("task", &id)]),
-            active,
-        );
+    let sums: [(&t::Metric, Sum); 3] = [
+        (&t::ACTIVE, active),
+        (&t::WRITTEN, |seen| seen.at.records),
+        (&t::SKIPPED, |seen| seen.at.skipped_records),
+    ];
+    for (metric, figure) in sums {
+        text.family(metric);
+        for (flow, task) in each() {
+            let sum: u64 = flow.of_task(task).map(|seen| figure(seen)).sum();
+            text.series(metric, &flow.task_labels(task), sum);
+        }
+    }
+}
+
+/// What a family sums up over the partitions of a task.
+type Sum = fn(&Seen) -> u64;
+
+/// Offsets fetched and not acknowledged.
+fn active(seen: &Seen) -> u64 {
+    let fetched = seen.at.position.zip(seen.at.acked);
+    fetched.map_or(0, |(position, acked)| {
+        u64::try_from(position.saturating_sub(acked).saturating_sub(1)).unwrap_or(0)
+    })
+}
+
+/// What a family shows of the times it took.
+type Time = fn(DelayWindow) -> i64;
+
+/// What it took to store positions. Kafka says NaN in an empty window; storing once a minute, as is the default, that would be
+/// half of the time.
+fn stores(text: &mut Text, flows: &[Flow<'_>], all: &[SeenFlow<'_>]) {
+    let windows: HashMap<_, _> = (all.iter())
+        .map(|seen| (&seen.flow.label, seen.window.stores))
+        .collect();
+    let ever = |flow: &Flow<'_>| {
+        let window = windows.get(&flow.source.flow.label)?;
+        (*window != DelayWindow::default()).then_some(*window)
+    };
+    let mean = |window: DelayWindow| window.mean().unwrap_or(window.last);
+    let max = |window: DelayWindow| window.mean().map_or(window.last, |_| window.max);
+    let figures: [(&t::Metric, Time); 2] = [(&t::COMMIT_AVG, mean), (&t::COMMIT_MAX, max)];
+    for (metric, figure) in figures {
+        text.family(metric);
+        for flow in flows {
+            let Some(window) = ever(flow) else { continue };
+            for task in 0..flow.tasks {
+                text.series(metric, &flow.task_labels(task), figure(window));
+            }
+        }
+    }
+}
+
+fn checkpoints(text: &mut Text, scrape: &Scrape<'_>) {
+    let (now, mut left_out) = (now_ms(), 0);
+    let mut all: Vec<(String, DelayWindow)> = Vec::new();
+    for flow in scrape.flows {
+        let id = &flow.config.id;
+        let (source, target) = (jmx(id.source.as_str()), jmx(id.target.as_str()));
+        for (group, known) in flow.groups.snapshot() {
+            let group = jmx(&group);
+            for ((_, partition), status) in &known.partitions {
+                let (Some(window), Some(topic)) = (status.latency.at(now), &status.remote_topic)
+                else {
+                    continue;
+                };
+                if all.len() >= GROUP_PARTITIONS_MAX {
+                    left_out += 1;
+                    continue;
+                }
+                let pairs = [
+                    ("group", &*group),
+                    ("partition", &partition.to_string()),
+                    ("source", &source),
+                    ("target", &target),
+                    ("topic", &jmx(topic)),
+                ];
+                all.push((labels(&pairs), window));
+            }
+        }
+    }
+    text.single(&t::GROUPS_LEFT_OUT, left_out);
+    // Checkpoints come seldom; the last one's stays, as in MM2.
+    text.family(&t::CHECKPOINT);
+    for (labels, window) in &all {
+        text.series(&t::CHECKPOINT, labels, window.last);
+    }
+    for (metric, figure) in [
+        (&t::CHECKPOINT_AVG, Figure::Mean),
+        (&t::CHECKPOINT_MIN, Figure::Min),
+        (&t::CHECKPOINT_MAX, Figure::Max),
+    ] {
+        text.family(metric);
+        for (labels, window) in &all {
+            if let Some(value) = figure.of(*window) {
+                text.series(metric, labels, value);
+            }
+        }
     }
 }
 

@@ -4,11 +4,18 @@ use std::collections::BTreeMap;
 
 use actors::{BUDGET_BYTES, FlowTotals, PartitionState};
 
+use super::latency::{BOUNDS, cumulated};
 use super::table as t;
 use super::text::{Text, labels};
-use super::{Scrape, Seen};
+use super::{Scrape, Seen, SeenFlow};
 
-pub(super) fn write(text: &mut Text, scrape: &Scrape<'_>, seen: &[Seen], left_out: usize) {
+pub(super) fn write(
+    text: &mut Text,
+    scrape: &Scrape<'_>,
+    all_flows: &[SeenFlow<'_>],
+    seen: &[Seen],
+    left_out: usize,
+) {
     text.family(&t::BUILD);
     text.series(
         &t::BUILD,
@@ -20,7 +27,7 @@ pub(super) fn write(text: &mut Text, scrape: &Scrape<'_>, seen: &[Seen], left_ou
     text.single(&t::BUDGET_USED, used);
     text.single(&t::BUDGET_LIMIT, BUDGET_BYTES);
     text.single(&t::LEFT_OUT, left_out);
-    flows(text, scrape);
+    flows(text, all_flows);
     reasons(text, seen);
     groups(text, scrape);
     if left_out == 0 {
@@ -31,13 +38,14 @@ pub(super) fn write(text: &mut Text, scrape: &Scrape<'_>, seen: &[Seen], left_ou
 /// What a family shows of a flow.
 type Sum = fn(&FlowTotals) -> u64;
 
-fn flows(text: &mut Text, scrape: &Scrape<'_>) {
-    let totals = scrape.registry.flow_totals();
-    let none = FlowTotals::default();
-    let flows: Vec<_> = (scrape.flows.iter())
-        .map(|flow| {
-            let total = totals.get(&flow.label).unwrap_or(&none);
-            (flow, labels(&[("flow", &flow.label)]), total)
+fn flows(text: &mut Text, seen: &[SeenFlow<'_>]) {
+    let flows: Vec<_> = (seen.iter())
+        .map(|seen| {
+            (
+                seen.flow,
+                labels(&[("flow", &seen.flow.label)]),
+                &seen.totals,
+            )
         })
         .collect();
     text.family(&t::FLOW_TROUBLED);
@@ -59,10 +67,13 @@ fn flows(text: &mut Text, scrape: &Scrape<'_>) {
             text.series(&t::FLOW_PARTITIONS, &labels, total.in_state(state));
         }
     }
-    let sums: [(&t::Metric, Sum); 5] = [
+    let sums: [(&t::Metric, Sum); 8] = [
         (&t::FLOW_LAG, |total| total.lag_records),
         (&t::FLOW_RECORDS, |total| total.records),
         (&t::FLOW_BYTES, |total| total.bytes),
+        (&t::FLOW_FIRST, |total| total.first_copy.total),
+        (&t::FLOW_FIRST_COPIED, |total| total.first_copy.copied),
+        (&t::FLOW_UNSEEN, |total| total.unseen),
         (&t::FLOW_SKIPPED, |total| total.skipped_records),
         (&t::FLOW_RESTARTS, |total| total.restarts),
     ];
@@ -71,6 +82,24 @@ fn flows(text: &mut Text, scrape: &Scrape<'_>) {
         for (_, labels, total) in &flows {
             text.series(metric, labels, sum(total));
         }
+    }
+    text.family(&t::FLOW_LATENCY);
+    for SeenFlow { flow, .. } in seen {
+        let counts = flow.registry.flow(&flow.label).latency.read();
+        let cumulated = BOUNDS.into_iter().zip(cumulated(&counts));
+        let bounds = cumulated.map(|(bound, count)| (bound.to_string(), count));
+        for (bound, count) in bounds.chain([("+Inf".to_owned(), counts.count())]) {
+            let labels = labels(&[("flow", &flow.label), ("le", &bound)]);
+            text.part(&t::FLOW_LATENCY, "_bucket", &labels, count);
+        }
+        let labels = labels(&[("flow", &flow.label)]);
+        text.part(
+            &t::FLOW_LATENCY,
+            "_sum",
+            &labels,
+            counts.sum_ms() as f64 / 1e3,
+        );
+        text.part(&t::FLOW_LATENCY, "_count", &labels, counts.count());
     }
 }
 

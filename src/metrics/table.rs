@@ -36,12 +36,17 @@ metrics! { NATIVE:
     FLOW_LAG = "crosscurrent_flow_lag_records" gauge ["flow"] "Offsets of the source that the target has not acknowledged, as far as known.";
     FLOW_RECORDS = "crosscurrent_flow_records_total" counter ["flow"] "Records acknowledged by the target.";
     FLOW_BYTES = "crosscurrent_flow_bytes_total" counter ["flow"] "Bytes of batches, as stored, acknowledged by the target.";
+    FLOW_LATENCY = "crosscurrent_flow_latency_seconds" histogram ["flow"] "Age of each batch's newest record when the target acknowledged the batch; one value per batch.";
+    FLOW_FIRST = "crosscurrent_flow_first_copy_offsets" gauge ["flow"] "Offsets that the source's logs held when this process first looked at them.";
+    FLOW_FIRST_COPIED = "crosscurrent_flow_first_copy_copied_offsets" gauge ["flow"] "Those of them that are copied, whoever did it.";
+    FLOW_UNSEEN = "crosscurrent_flow_first_copy_unseen_partitions" gauge ["flow"] "Partitions that are not in these two figures, because their logs were not looked at yet.";
     FLOW_SKIPPED = "crosscurrent_flow_skipped_records_total" counter ["flow"] "Records that policy left out.";
     FLOW_RESTARTS = "crosscurrent_flow_restarts_total" counter ["flow"] "Restarts of partitions.";
     REENCODED = "crosscurrent_batches_reencoded_total" counter ["flow, reason"] "Batches written anew instead of passed as bytes.";
     DROPPED = "crosscurrent_batches_dropped_total" counter ["flow, reason"] "Batches that are not copied, such as transaction markers.";
     GROUPS = "crosscurrent_groups" gauge ["flow"] "Consumer groups of the source that are known.";
     NOT_SYNCED = "crosscurrent_group_partitions_not_synced" gauge ["flow, reason"] "Offsets of groups that are not on the target, by reason.";
+    GROUPS_LEFT_OUT = "crosscurrent_group_series_left_out" gauge [""] "Groups' partitions without a checkpoint latency of their own, because there are more than 10,000; 0 if all have one.";
     P_STATE = "crosscurrent_partition_state" gauge ["flow, topic, partition, state"] "1 for the state that the partition is in.";
     P_LAG = "crosscurrent_partition_lag_records" gauge ["flow, topic, partition"] "Offsets of the source that the target has not acknowledged.";
     P_POSITION = "crosscurrent_partition_position" gauge ["flow, topic, partition"] "Next offset to fetch from the source.";
@@ -49,6 +54,16 @@ metrics! { NATIVE:
     P_RECORDS = "crosscurrent_partition_records_total" counter ["flow, topic, partition"] "Records acknowledged by the target.";
     P_BYTES = "crosscurrent_partition_bytes_total" counter ["flow, topic, partition"] "Bytes of batches, as stored, acknowledged by the target.";
     P_UPDATED = "crosscurrent_partition_last_progress_timestamp_seconds" gauge ["flow, topic, partition"] "When the partition got on last.";
+}
+
+metrics! { PROCESS:
+    CPU = "process_cpu_seconds_total" counter [""] "User and system time of all threads.";
+    RESIDENT = "process_resident_memory_bytes" gauge [""] "Memory in use, without what is swapped out.";
+    VIRTUAL = "process_virtual_memory_bytes" gauge [""] "Address space in use.";
+    OPEN_FDS = "process_open_fds" gauge [""] "Open files and connections.";
+    MAX_FDS = "process_max_fds" gauge [""] "Bound on open files and connections.";
+    THREADS = "process_threads" gauge [""] "Threads.";
+    START_TIME = "process_start_time_seconds" gauge [""] "When the process was started. Unit: seconds since the epoch.";
 }
 
 metrics! { MM2:
@@ -64,12 +79,20 @@ metrics! { MM2:
     LATENCY_AVG = "kafka_connect_mirror_mirrorsourceconnector_replication_latency_ms_avg" gauge ["partition, source, target, topic"] "The same, mean per batch instead of per record.";
     LATENCY_MIN = "kafka_connect_mirror_mirrorsourceconnector_replication_latency_ms_min" gauge ["partition, source, target, topic"] "The same, least.";
     LATENCY_MAX = "kafka_connect_mirror_mirrorsourceconnector_replication_latency_ms_max" gauge ["partition, source, target, topic"] "The same, greatest.";
+    CHECKPOINT = "kafka_connect_mirror_mirrorcheckpointconnector_checkpoint_latency_ms" gauge ["group, partition, source, target, topic"] "From asking what groups have committed to the checkpoint's acknowledgement, of the last checkpoint; of this group alone, in MM2 of any.";
+    CHECKPOINT_AVG = "kafka_connect_mirror_mirrorcheckpointconnector_checkpoint_latency_ms_avg" gauge ["group, partition, source, target, topic"] "The same, mean; no series without a checkpoint in the window.";
+    CHECKPOINT_MIN = "kafka_connect_mirror_mirrorcheckpointconnector_checkpoint_latency_ms_min" gauge ["group, partition, source, target, topic"] "The same, least.";
+    CHECKPOINT_MAX = "kafka_connect_mirror_mirrorcheckpointconnector_checkpoint_latency_ms_max" gauge ["group, partition, source, target, topic"] "The same, greatest.";
     RECORDS_LAG = "kafka_consumer_fetch_manager_records_lag" gauge ["clientid, partition, topic"] "Offsets that the target has not acknowledged; topic is the source's.";
     INCOMING = "kafka_consumer_incoming_byte_total" counter ["clientid"] "Bytes of batches copied, without the protocol's own.";
     OUTGOING = "kafka_producer_outgoing_byte_total" counter ["clientid"] "Bytes of batches copied, without the protocol's own.";
     BUFFER = "kafka_producer_buffer_available_bytes" gauge ["clientid"] "What is left of the bound on bytes on their way, which all flows share.";
     STATUS = "kafka_connect_connector_status" gauge ["connector, status, task"] "1 for the status that the task is in.";
     ACTIVE = "kafka_connect_source_task_source_record_active_count" gauge ["connector, task"] "Offsets fetched and not acknowledged.";
+    WRITTEN = "kafka_connect_source_task_source_record_write_total" counter ["connector, task"] "Records acknowledged by the target.";
+    SKIPPED = "kafka_connect_task_error_total_records_skipped" gauge ["connector, task"] "Records that policy left out.";
+    COMMIT_AVG = "kafka_connect_connector_task_offset_commit_avg_time_ms" gauge ["connector, task"] "What it took to store positions, mean of the window, or of the last time before it. All tasks of a flow are stored at once and show the same.";
+    COMMIT_MAX = "kafka_connect_connector_task_offset_commit_max_time_ms" gauge ["connector, task"] "The same, greatest.";
     CONNECTORS = "kafka_connect_worker_connector_count" gauge [""] "Connectors: three per flow.";
     TASKS = "kafka_connect_worker_task_count" gauge [""] "Tasks of all connectors.";
     TASKS_TOTAL = "kafka_connect_worker_connector_total_task_count" gauge ["connector"] "Tasks of the connector.";

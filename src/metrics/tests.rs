@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use actors::{PartitionKey, Worker};
 use topology::{MirrorConfig, Properties};
 
-use super::table::{MM2, Metric, NATIVE};
-use crate::rest::Api;
+use super::table::{MM2, Metric, NATIVE, PROCESS};
+use crate::rest::{Api, now_ms};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
 const BEGIN: &str = "<!-- made from src/metrics/table.rs: begin -->\n";
@@ -33,11 +33,17 @@ fn api(partitions: i32) -> (Api, Worker) {
             partition: number % 10,
         });
         status.start_at(0);
+        status.saw_log(0, 1_200);
         status.fetched(1_000, 1_200);
         status.fetched_after(12);
         status.acknowledged(899, 900, 123_456, 1_795_353_638_426);
         status.acknowledged_after(15);
         status.count_reencoded(1);
+    }
+    for flow in worker.flows() {
+        worker.registry().flow(&flow.label).stores.record(7);
+        let at = (Arc::from("orders"), 0);
+        (flow.groups).note_checkpoint(&"g-1".into(), &at, &"a.orders".into(), 67, now_ms());
     }
     let api = Api::new(&worker, &config, &Arc::from("127.0.0.1:8083"));
     (api, worker)
@@ -107,6 +113,7 @@ fn every_family_is_in_the_table() {
         let (kinds, series) = parse(&text);
         let table: BTreeMap<&str, &Metric> = NATIVE
             .iter()
+            .chain(PROCESS)
             .chain(MM2)
             .map(|metric| (metric.name, metric))
             .collect();
@@ -115,7 +122,15 @@ fn every_family_is_in_the_table() {
             kinds.keys().collect::<Vec<_>>()
         );
         for (name, (labels, _)) in series {
-            assert_eq!(labels.join(", "), table[name].labels, "{name}");
+            let histogram = ["_bucket", "_sum", "_count"]
+                .into_iter()
+                .find_map(|ending| table.get(name.strip_suffix(ending)?));
+            let metric = table
+                .get(name)
+                .or(histogram)
+                .unwrap_or_else(|| panic!("{name}"));
+            let labels: Vec<_> = labels.into_iter().filter(|label| *label != "le").collect();
+            assert_eq!(labels.join(", "), metric.labels, "{name}");
         }
     });
 }
@@ -134,8 +149,9 @@ fn the_document_is_up_to_date() {
         format!("| Name | Type | Labels | Meaning |\n|---|---|---|---|\n{rows}")
     };
     let made = format!(
-        "{BEGIN}\n## Our own\n\n{}\n## MirrorMaker 2's\n\n{}\n{END}",
+        "{BEGIN}\n## Our own\n\n{}\n## The process's\n\n{}\n## MirrorMaker 2's\n\n{}\n{END}",
         rows(NATIVE),
+        rows(PROCESS),
         rows(MM2)
     );
     let document = std::fs::read_to_string(DOCUMENT).unwrap();
@@ -179,5 +195,57 @@ fn too_many_partitions_are_left_out() {
         assert!(!text.contains("kafka_consumer_fetch_manager_records_lag{"));
         assert!(text.contains("crosscurrent_partitions_left_out 20001\n"));
         assert!(text.contains("crosscurrent_flow_records_total{flow=\"a->b\"} 18000900\n"));
+    });
+}
+
+/// Goal: every metric that our dashboard or our alerts name exists.
+#[test]
+fn dashboard_and_alerts_name_what_exists() {
+    let known = |name: &str| {
+        let endings = ["", "_bucket", "_sum", "_count"];
+        (NATIVE.iter().chain(PROCESS).chain(MM2)).any(|metric| {
+            let parts = if metric.kind == "histogram" {
+                &endings[1..]
+            } else {
+                &endings[..1]
+            };
+            name.strip_prefix(metric.name)
+                .is_some_and(|rest| parts.contains(&rest))
+        })
+    };
+    let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+    for (file, least) in [("grafana-dashboard.json", 20), ("alerts.yaml", 9)] {
+        let text =
+            std::fs::read_to_string(format!("{}/docs/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let named: std::collections::BTreeSet<&str> = text
+            .split(word)
+            .filter(|name| {
+                ["crosscurrent_", "kafka_", "process_"]
+                    .iter()
+                    .any(|begin| name.starts_with(begin))
+            })
+            .collect();
+        let missing: Vec<_> = named.iter().filter(|name| !known(name)).collect();
+        assert!(missing.is_empty(), "{file}: {missing:?}");
+        assert!(named.len() >= least, "{file}: only {named:?}");
+    }
+}
+
+/// Goal: buckets are cumulative, and the last one is the count.
+#[test]
+fn a_histogram_adds_up() {
+    with_api(10, |api| {
+        let text = api.metrics();
+        let value = |line: &str| {
+            let begin = format!("crosscurrent_flow_latency_seconds_{line} ");
+            let found = text.lines().find_map(|line| line.strip_prefix(&begin));
+            found.unwrap_or_else(|| panic!("no {begin}")).to_owned()
+        };
+        // Ten batches of 15 ms.
+        assert_eq!(value("bucket{flow=\"a->b\",le=\"0.01\"}"), "0");
+        assert_eq!(value("bucket{flow=\"a->b\",le=\"0.025\"}"), "10");
+        assert_eq!(value("bucket{flow=\"a->b\",le=\"+Inf\"}"), "10");
+        assert_eq!(value("count{flow=\"a->b\"}"), "10");
+        assert_eq!(value("sum{flow=\"a->b\"}"), "0.15");
     });
 }

@@ -18,7 +18,19 @@ impl Text {
 
     /// One series; `labels` come from [`labels`], none are an empty text.
     pub(super) fn series(&mut self, metric: &Metric, labels: &str, value: impl Display) {
+        self.part(metric, "", labels, value);
+    }
+
+    /// One series of a histogram: its name has an ending.
+    pub(super) fn part(
+        &mut self,
+        metric: &Metric,
+        ending: &str,
+        labels: &str,
+        value: impl Display,
+    ) {
         self.0.push_str(metric.name);
+        self.0.push_str(ending);
         if !labels.is_empty() {
             self.0.push('{');
             self.0.push_str(labels);

@@ -16,4 +16,5 @@ mod plugins;
 mod program;
 mod rest;
 mod running;
+mod status;
 mod tools;

@@ -25,6 +25,7 @@ mod java_clients;
 mod limits;
 mod load;
 mod merging;
+mod metrics;
 mod naming;
 mod outages;
 mod overtaken;

@@ -282,6 +282,7 @@ impl Rounds {
             let table = &mut self.checkpoints;
             if table.accept(group, &there, row.upstream, downstream) {
                 let unwritten = Unwritten {
+                    at: at.clone(),
                     upstream: row.upstream,
                     downstream,
                     metadata: row.metadata.clone(),
@@ -338,7 +339,18 @@ impl Rounds {
             return Ok(());
         }
         topic::write(flow, self.unwritten.iter()).await?;
-        self.unwritten.clear();
+        let now = now_ms();
+        let written = std::mem::take(&mut self.unwritten);
+        for (
+            (group, remote, _),
+            Unwritten {
+                at, timestamp_ms, ..
+            },
+        ) in &written
+        {
+            let latency_ms = now.saturating_sub(*timestamp_ms);
+            (flow.groups).note_checkpoint(group, at, remote, latency_ms, now);
+        }
         self.written = Some(Instant::now());
         Ok(())
     }

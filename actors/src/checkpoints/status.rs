@@ -8,6 +8,8 @@ use dashmap::DashMap;
 use engine::cluster::Refusal;
 use engine::offsets::Translation;
 
+use crate::registry::Delays;
+
 /// A source topic and partition.
 pub type GroupPartition = (Arc<str>, i32);
 
@@ -86,6 +88,8 @@ pub struct GroupStatus {
     pub translation: Option<Translation>,
     /// The downstream offset of the last checkpoint.
     pub checkpoint: Option<i64>,
+    /// From asking what groups have committed to the checkpoint's acknowledgement. MM2: `checkpoint-latency-ms`.
+    pub latency: Delays,
     /// What the group is known to have on the target.
     pub target_offset: Option<i64>,
     /// When we committed there last. Unit: epoch milliseconds.
@@ -130,6 +134,22 @@ impl Groups {
     /// There are none.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
+    }
+
+    /// A checkpoint was acknowledged so long after groups were asked.
+    pub fn note_checkpoint(
+        &self,
+        group: &Arc<str>,
+        at: &GroupPartition,
+        remote: &Arc<str>,
+        latency_ms: i64,
+        now_ms: i64,
+    ) {
+        self.change(group, |group| {
+            let status = group.partition(at);
+            status.remote_topic = Some(remote.clone());
+            status.latency.record(latency_ms, now_ms);
+        });
     }
 
     /// Changes what is known of a group, which need not be known yet.

@@ -10,6 +10,7 @@ use engine::offsets::{
 use topology::OffsetSyncsLocation;
 use tracing::{debug, info, warn};
 
+use super::GroupPartition;
 use crate::flow::Flow;
 use crate::lease::LeaseError;
 
@@ -21,6 +22,8 @@ const PARTITIONS: i32 = 1;
 /// A checkpoint to be written.
 #[derive(Debug)]
 pub(super) struct Unwritten {
+    /// On the source.
+    pub(super) at: GroupPartition,
     pub(super) upstream: i64,
     pub(super) downstream: i64,
     pub(super) metadata: String,

@@ -328,6 +328,7 @@ impl Replicator {
         if newest >= 0 {
             (self.status).fetched_after(now_ms().saturating_sub(newest));
         }
+        self.status.saw_log(chunk.log_start, chunk.high_watermark);
         self.status.fetched(self.position, chunk.high_watermark);
         self.log_start = chunk.log_start;
         self.submit_jobs(ctx);
