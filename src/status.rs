@@ -48,7 +48,7 @@ Exit codes, with --watch those of the last look:
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// Where the process serves REST: http://[USER:PASSWORD@]HOST:PORT.
+    /// Where the process serves REST: `http://[USER:PASSWORD@]HOST:PORT`.
     #[arg(default_value = "http://127.0.0.1:8083")]
     url: Url,
     /// Look again and again, after so many seconds each.
