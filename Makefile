@@ -4,10 +4,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SECONDS_TO_RUN ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test check bench fuzz kafka demo
+.PHONY: help setup build test check bench fuzz schemathesis kafka demo
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 setup:
 	@scripts/setup.sh
@@ -31,6 +31,9 @@ bench: setup ## measurements, against promises and the baseline
 
 fuzz: setup ## bad bytes, led by coverage: each target for SECONDS_TO_RUN seconds
 	@scripts/fuzz.sh $(SECONDS_TO_RUN)
+
+schemathesis: setup ## random requests by the OpenAPI document, of a tool from PyPI
+	@scripts/schemathesis.sh
 
 kafka: setup ## fetch Apache Kafka for the tests and make it start quickly
 	cargo run -q -p crosscurrent-scenarios --bin kafka

@@ -131,8 +131,9 @@ pub(crate) struct RunArgs {
     /// Run only flows into these target clusters, given by alias; default: all. Put it behind FILE.
     #[arg(long, value_name = "ALIAS", num_args = 1..)]
     pub(crate) clusters: Vec<String>,
-    /// Where the REST API and the metrics are served, or `off`; port 0 takes a free one and says which. Without TLS and
-    /// passwords so far: keep it where only friends can reach it. Default: `listeners` of the file, else 127.0.0.1:8083.
+    /// Where the REST API and the metrics are served, or `off`; port 0 takes a free one and says which. Begin with
+    /// https:// for TLS; the file has its keys, and those of passwords. Default: `listeners` of the file, else
+    /// 127.0.0.1:8083.
     #[arg(long, value_name = "HOST:PORT|off")]
     pub(crate) rest: Option<Listen>,
 }
@@ -172,7 +173,7 @@ pub(crate) struct ConnectArgs {
 pub(crate) enum Listen {
     /// Nowhere.
     Off,
-    /// Host and port.
+    /// A listener as in the file, `http://HOST:PORT`.
     On(String),
 }
 
@@ -183,9 +184,12 @@ impl std::str::FromStr for Listen {
         if text == "off" {
             return Ok(Self::Off);
         }
-        let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        let (scheme, address) = text.split_once("://").unwrap_or(("http", text));
+        let port = address
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.is_empty());
         match port.map(|(_, port)| port.parse::<u16>()) {
-            Some(Ok(_)) => Ok(Self::On(text.to_owned())),
+            Some(Ok(_)) => Ok(Self::On(format!("{scheme}://{address}"))),
             _ => Err("write HOST:PORT, as in 127.0.0.1:8083, or off".to_owned()),
         }
     }

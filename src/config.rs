@@ -5,8 +5,14 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-use topology::{ConfigError, ConfigErrors, KeyReport, MirrorConfig, Properties, PropertiesError};
+use topology::{
+    ConfigError, ConfigErrors, ConfigProviders, KeyReport, MirrorConfig, Properties,
+    PropertiesError,
+};
 use tracing::warn;
+
+use crate::cli::Listen;
+use crate::rest::{KeyFault, RestConfig};
 
 /// More than any real file by far, and little enough to hold: a device or a wrong file must not fill the memory.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -39,7 +45,41 @@ impl fmt::Display for Fault {
 /// Everything that is wrong, in the order of the file's lines, what is missing at the end. Never empty.
 pub(crate) fn read(file: &Path, targets: &[String]) -> Result<MirrorConfig, Vec<Fault>> {
     let properties = read_properties(file)?;
-    MirrorConfig::read(properties, targets).map_err(|errors| faults(file, &errors))
+    let providers = providers(file, &properties)?;
+    MirrorConfig::read_with(properties, targets, providers).map_err(|errors| faults(file, &errors))
+}
+
+/// What `config.providers` of `file` names.
+///
+/// # Errors
+/// A provider that is not here.
+pub(crate) fn providers(
+    file: &Path,
+    properties: &Properties,
+) -> Result<ConfigProviders, Vec<Fault>> {
+    crate::connect::providers(properties).map_err(|what| vec![Fault::of(file, None, what)])
+}
+
+/// How REST is reached. None: not at all.
+///
+/// # Errors
+/// Everything that is wrong with its keys, in the order of the file's lines.
+pub(crate) fn read_rest(
+    file: &Path,
+    config: &MirrorConfig,
+    listen: Option<&Listen>,
+) -> Result<Option<RestConfig>, Vec<Fault>> {
+    let properties = config.properties();
+    RestConfig::read(properties.raw(), properties.providers(), listen)
+        .map_err(|faults| rest_faults(file, faults))
+}
+
+/// As `run` and `connect` report them.
+pub(crate) fn rest_faults(file: &Path, faults: Vec<KeyFault>) -> Vec<Fault> {
+    let of = |fault: KeyFault| Fault::of(file, fault.line, fault.what);
+    let mut faults: Vec<_> = faults.into_iter().map(of).collect();
+    faults.sort_by_key(|fault| fault.line.unwrap_or(usize::MAX));
+    faults
 }
 
 impl Fault {

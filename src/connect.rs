@@ -19,7 +19,7 @@ use std::time::Duration;
 use actors::{Backoff, Worker};
 use anyhow::Context;
 use tokio::time::{Instant, interval, sleep};
-use topology::{ConnectWorker, KeyReport};
+use topology::{ConfigProviders, ConnectWorker, KeyReport};
 use tracing::{debug, error, info, warn};
 
 use self::deployment::Deployment;
@@ -27,10 +27,11 @@ use crate::cli::{ConnectArgs, LogFormat};
 use crate::config::{self, Fault};
 use crate::console::Watch;
 use crate::logging;
-use crate::rest::{Api, ConnectMode, Rest};
+use crate::rest::{Api, ConnectMode, Rest, RestConfig};
 use crate::signals::Signals;
 pub(crate) use configs::{Configs, Connector};
 pub(crate) use plan::Idle;
+pub(crate) use providers::of as providers;
 pub(crate) use records::{ConfigRecord, Restart, Settings};
 pub(crate) use store::{Store, StoreError};
 
@@ -55,15 +56,15 @@ const KEYS_NAMED_MAX: usize = 50;
 
 /// Runs until a signal comes.
 pub(crate) fn run(args: &ConnectArgs, format: LogFormat) -> ExitCode {
-    let file = match read(&args.file) {
-        Ok(file) => Arc::new(file),
+    let (file, rest) = match read(args) {
+        Ok((file, rest)) => (Arc::new(file), rest),
         Err(faults) => {
             logging::report(format, &faults);
             return ExitCode::from(EXIT_CONFIG);
         }
     };
     report_keys(&args.file, &file.keys_without_effect());
-    match actix::System::new().block_on(run_worker(file, args)) {
+    match actix::System::new().block_on(run_worker(file, &rest)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(EXIT_UNCLEAN),
         Err(error) => {
@@ -73,10 +74,22 @@ pub(crate) fn run(args: &ConnectArgs, format: LogFormat) -> ExitCode {
     }
 }
 
-fn read(path: &Path) -> Result<ConnectWorker, Vec<Fault>> {
+fn read(args: &ConnectArgs) -> Result<(ConnectWorker, RestConfig), Vec<Fault>> {
+    let path = &args.file;
     let raw = config::read_properties(path)?;
-    let providers = providers::of(&raw).map_err(|what| vec![Fault::of(path, None, what)])?;
-    ConnectWorker::read(raw, providers).map_err(|errors| config::faults(path, &errors))
+    let providers = config::providers(path, &raw)?;
+    let file =
+        ConnectWorker::read(raw, providers).map_err(|errors| config::faults(path, &errors))?;
+    // Its keys are resolved already; where they stand is known by them as well.
+    let rest = RestConfig::read(
+        file.properties(),
+        &ConfigProviders::default(),
+        args.rest.as_ref(),
+    )
+    .map_err(|faults| config::rest_faults(path, faults))?;
+    let off = "--rest off: a Connect worker without REST cannot be told anything; leave it out";
+    let rest = rest.ok_or_else(|| vec![Fault::of(path, None, off.to_owned())])?;
+    Ok((file, rest))
 }
 
 fn report_keys(file: &Path, keys: &[KeyReport]) {
@@ -120,7 +133,7 @@ async fn open(file: &ConnectWorker, signals: &mut Signals) -> anyhow::Result<Opt
 }
 
 /// True if everything was acknowledged and stored at the end.
-async fn run_worker(file: Arc<ConnectWorker>, args: &ConnectArgs) -> anyhow::Result<bool> {
+async fn run_worker(file: Arc<ConnectWorker>, rest: &RestConfig) -> anyhow::Result<bool> {
     let mut signals = Signals::new().context("cannot handle signals")?;
     let Some(store) = open(&file, &mut signals).await? else {
         return Ok(true);
@@ -132,12 +145,8 @@ async fn run_worker(file: Arc<ConnectWorker>, args: &ConnectArgs) -> anyhow::Res
         "storage topics read"
     );
     let worker = Worker::new().context("cannot start threads")?;
-    let address = crate::rest::address(args.rest.as_ref(), file.properties())
-        .context("a Connect worker without REST cannot be told anything: give an http listener")?;
-    let advertised = advertised(&file);
     let registry = worker.registry().clone();
-    let rest = Rest::serve(&address, |local| {
-        let worker_id: Arc<str> = advertised.with(local).into();
+    let rest = Rest::serve(rest, |worker_id| {
         Api::of_connect(
             registry,
             ConnectMode {
@@ -147,7 +156,7 @@ async fn run_worker(file: Arc<ConnectWorker>, args: &ConnectArgs) -> anyhow::Res
             },
         )
     })
-    .with_context(|| format!("REST cannot listen on {address}"))?;
+    .context("REST cannot listen")?;
     let worker_id = rest.api().worker_id();
     let mut deployment = Deployment::new(
         worker,
@@ -212,33 +221,4 @@ async fn run_worker(file: Arc<ConnectWorker>, args: &ConnectArgs) -> anyhow::Res
     rest.stop().await;
     info!(clean, "stopped");
     Ok(clean)
-}
-
-/// What others are told instead of the address that REST listens on.
-struct Advertised {
-    host: Option<String>,
-    port: Option<String>,
-}
-
-fn advertised(file: &ConnectWorker) -> Advertised {
-    let get = |key: &str| {
-        let text = file.properties().get(key)?.trim();
-        (!text.is_empty()).then(|| text.to_owned())
-    };
-    Advertised {
-        host: get("rest.advertised.host.name"),
-        port: get("rest.advertised.port"),
-    }
-}
-
-impl Advertised {
-    fn with(&self, local: std::net::SocketAddr) -> String {
-        let host = self.host.clone().unwrap_or_else(|| match local {
-            std::net::SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
-            std::net::SocketAddr::V4(v4) => v4.ip().to_string(),
-        });
-        let port = self.port.clone();
-        let port = port.unwrap_or_else(|| local.port().to_string());
-        format!("{host}:{port}")
-    }
 }

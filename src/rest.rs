@@ -3,52 +3,43 @@
 //! The server has a thread of its own. It reads what actors publish, so that no request can hold up copying; what
 //! changes something sets a wish or asks a supervisor.
 
+mod auth;
 mod changes;
 mod connect;
 mod connectors;
+mod cors;
 mod errors;
 mod found;
+mod listeners;
 mod loggers;
 mod native;
 mod offsets;
+mod openapi;
 mod plugins;
+mod server;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use actix::spawn;
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
-use actix_web::http::{Method, StatusCode, header};
-use actix_web::middleware::{Next, NormalizePath, from_fn};
-use actix_web::{App, Error, HttpServer, web};
+use actix_web::dev::ServerHandle;
+use actix_web::web;
 use actors::{Flow, Registry, Worker};
+use futures_util::future::join_all;
 use tokio::time::{interval, timeout};
-use topology::{ConnectWorker, MirrorConfig, Properties};
+use topology::{ConnectWorker, MirrorConfig};
 use tracing::{error, info, warn};
 
-use crate::cli::Listen;
 use crate::connect::{Idle, Store};
 use crate::metrics::{self, Windows};
 pub(crate) use connectors::{CONNECT_VERSION, ConnectorView, StateView, of_task};
-use errors::{ApiError, plain};
+pub(crate) use listeners::{KeyFault, RestConfig};
+use server::{STOP_PATIENCE, Sockets};
 
-/// Connect's port, on loopback: there is no authentication yet.
-const ADDRESS_DEFAULT: &str = "127.0.0.1:8083";
-/// Largest body; positions of 5,000 partitions take half of it.
-const BODY_BYTES_MAX: usize = 1 << 20;
-/// Connections at once; more wait in the system's queue.
-const CONNECTIONS_MAX: usize = 256;
-/// Bound on a request's head.
-const HEAD_PATIENCE: Duration = Duration::from_secs(5);
-/// Bound on one answer, as Connect's.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(90);
-/// Bound on ending open requests when the process ends.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// How often the control thread shows that it is alive.
 const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -84,32 +75,7 @@ pub(crate) struct Api {
 /// The running server.
 pub(crate) struct Rest {
     api: web::Data<Api>,
-    server: ServerHandle,
-}
-
-/// Where to listen: `--rest`, else `listeners` of the file, else the default. None: nowhere.
-pub(crate) fn address(wanted: Option<&Listen>, properties: &Properties) -> Option<String> {
-    match wanted {
-        Some(Listen::Off) => return None,
-        Some(Listen::On(address)) => return Some(address.clone()),
-        None => {}
-    }
-    let Some(listeners) = properties.get("listeners") else {
-        return Some(ADDRESS_DEFAULT.to_owned());
-    };
-    let first = listeners.split(',').next().unwrap_or_default().trim();
-    match first.to_ascii_lowercase().strip_prefix("http://") {
-        // As in Connect, no host is every address of the machine.
-        Some(port) if port.starts_with(':') => Some(format!("0.0.0.0{port}")),
-        Some(address) => Some(address.trim_end_matches('/').to_owned()),
-        None => {
-            warn!(
-                listeners = first,
-                "REST is off: only http:// listeners are supported so far; write http://HOST:PORT"
-            );
-            None
-        }
-    }
+    servers: Vec<ServerHandle>,
 }
 
 impl Api {
@@ -180,59 +146,46 @@ impl Api {
 }
 
 impl Rest {
-    /// Serves the flows of `worker`. None, with a warning, if the address cannot be had: flows go on without.
-    pub(crate) fn start(address: &str, worker: &Worker, config: &MirrorConfig) -> Option<Self> {
-        let refused = |error: std::io::Error| {
+    /// Serves the flows of `worker`. None, with a warning, if an address cannot be had: flows go on without.
+    pub(crate) fn start(config: &RestConfig, worker: &Worker, file: &MirrorConfig) -> Option<Self> {
+        let refused = |error: io::Error| {
             warn!(
-                address, %error,
+                %error,
                 "REST and metrics are off, the flows run: give another address with --rest HOST:PORT, or --rest off"
             );
         };
-        let api = |local: SocketAddr| Api::new(worker, config, &local.to_string().into());
-        Self::serve(address, api).map_err(refused).ok()
+        let api = |worker_id| Api::new(worker, file, &worker_id);
+        Self::serve(config, api).map_err(refused).ok()
     }
 
-    /// Serves what `api` makes, told the address that was had.
+    /// Serves what `api` makes, told the `worker_id`.
     ///
     /// # Errors
-    /// The address cannot be had.
-    pub(crate) fn serve(address: &str, api: impl FnOnce(SocketAddr) -> Api) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
-        let local = listener.local_addr()?;
-        let api = web::Data::new(api(local));
-        let shared = api.clone();
-        // A place for TLS and passwords: here the listener, in `order` the middleware.
-        let server = HttpServer::new(move || {
-            App::new()
-                .app_data(shared.clone())
-                .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
-                .wrap(from_fn(order))
-                .wrap(NormalizePath::trim())
-                .configure(native::routes)
-                .configure(connect::routes)
-                .configure(plugins::routes)
-                .configure(loggers::routes)
-                .default_service(web::to(|| async { not_found() }))
-        })
-        .workers(1)
-        .max_connections(CONNECTIONS_MAX)
-        .client_request_timeout(HEAD_PATIENCE)
-        .shutdown_timeout(STOP_PATIENCE.as_secs())
-        .disable_signals()
-        .listen(listener)?
-        .run();
-        let handle = server.handle();
-        spawn(async move {
-            if let Err(error) = server.await {
-                error!(%error, "the REST server has ended");
-            }
+    /// An address cannot be had; the text names it.
+    pub(crate) fn serve(
+        config: &RestConfig,
+        api: impl FnOnce(Arc<str>) -> Api,
+    ) -> io::Result<Self> {
+        let sockets = Sockets::bind(config)?;
+        let api = web::Data::new(api(sockets.worker_id(&config.advertised).into()));
+        for url in sockets.urls() {
+            info!(url, "REST and metrics");
+        }
+        for url in sockets.admin_urls() {
+            info!(url, "REST for log levels");
+        }
+        let servers = sockets.serve(config, &api)?.into_iter().map(|server| {
+            let handle = server.handle();
+            spawn(async move {
+                if let Err(error) = server.await {
+                    error!(%error, "the REST server has ended");
+                }
+            });
+            handle
         });
+        let servers = servers.collect();
         spawn(beat(api.clone()));
-        info!(url = format!("http://{local}"), "REST and metrics");
-        Ok(Self {
-            api,
-            server: handle,
-        })
+        Ok(Self { api, servers })
     }
 
     /// What requests see.
@@ -247,13 +200,10 @@ impl Rest {
 
     /// Ends open requests.
     pub(crate) async fn stop(self) {
+        let all = join_all(self.servers.iter().map(|server| server.stop(true)));
         // What is late ends with the process.
-        _ = timeout(STOP_PATIENCE, self.server.stop(true)).await;
+        _ = timeout(STOP_PATIENCE, all).await;
     }
-}
-
-fn not_found() -> Result<String, ApiError> {
-    Err(plain(StatusCode::NOT_FOUND))
 }
 
 /// Shows from the control thread that it runs, and lets the windows of the metrics pass.
@@ -263,25 +213,6 @@ async fn beat(api: web::Data<Api>) {
         ticks.tick().await;
         api.last_beat.store(now_ms(), Ordering::Release);
         api.windows.pass(&api.registry, Instant::now());
-    }
-}
-
-/// Bounds each answer, and keeps web pages of other origins from ordering anything.
-async fn order(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    if !reads && request.headers().contains_key(header::ORIGIN) {
-        let message = "requests of web pages may only read";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, message).into());
-    }
-    match timeout(ANSWER_PATIENCE, next.call(request)).await {
-        Ok(answer) => answer,
-        Err(_) => {
-            let message = "Request timed out: a cluster does not answer";
-            Err(ApiError::internal(message).into())
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::cli::{LogFormat, RunArgs};
 use crate::config;
 use crate::console::{SUMMARY_INTERVAL, Summary, Watch};
 use crate::logging;
-use crate::rest::{self, Rest};
+use crate::rest::{Rest, RestConfig};
 use crate::signals::Signals;
 
 /// A bad command line or configuration, as clap exits too.
@@ -33,10 +33,17 @@ pub(crate) fn run(args: &RunArgs, format: LogFormat) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    let rest = match config::read_rest(&args.file, &config, args.rest.as_ref()) {
+        Ok(rest) => rest,
+        Err(faults) => {
+            logging::report(format, &faults);
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
     config::report_keys(&args.file, &config);
     // A summary between JSON objects would break whoever reads them.
     let summaries = format == LogFormat::Text && stderr().is_terminal();
-    match actix::System::new().block_on(run_flows(&config, args, summaries)) {
+    match actix::System::new().block_on(run_flows(&config, rest.as_ref(), summaries)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(EXIT_UNCLEAN),
         Err(error) => {
@@ -47,7 +54,11 @@ pub(crate) fn run(args: &RunArgs, format: LogFormat) -> ExitCode {
 }
 
 /// True if everything was acknowledged and stored at the end.
-async fn run_flows(config: &MirrorConfig, args: &RunArgs, summaries: bool) -> anyhow::Result<bool> {
+async fn run_flows(
+    config: &MirrorConfig,
+    rest: Option<&RestConfig>,
+    summaries: bool,
+) -> anyhow::Result<bool> {
     let mut signals = Signals::new().context("cannot handle signals")?;
     for flow in config.flows() {
         info!(
@@ -58,8 +69,7 @@ async fn run_flows(config: &MirrorConfig, args: &RunArgs, summaries: bool) -> an
         );
     }
     let worker = Worker::start(config.flows()).context("cannot start threads")?;
-    let rest = rest::address(args.rest.as_ref(), config.properties().raw())
-        .and_then(|address| Rest::start(&address, &worker, config));
+    let rest = rest.and_then(|rest| Rest::start(rest, &worker, config));
     let (mut summary, mut watch) = (Summary::new(Instant::now()), Watch::default());
     let mut ticks = interval_at(
         tokio::time::Instant::now() + SUMMARY_INTERVAL,

@@ -87,7 +87,7 @@ impl ConfigProvider for Environment {
 ///
 /// # Errors
 /// A provider without a class, or of a class that is not here.
-pub(super) fn of(raw: &Properties) -> Result<ConfigProviders, String> {
+pub(crate) fn of(raw: &Properties) -> Result<ConfigProviders, String> {
     let mut providers = ConfigProviders::default();
     let names = raw.get(PREFIX).unwrap_or_default().split(',');
     for name in names.map(str::trim).filter(|name| !name.is_empty()) {

@@ -30,7 +30,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[openapi(
     info(
         title = "crosscurrent",
-        description = "Reads of a running `crosscurrent run`. Connect's own routes are beside these."
+        description = "A running `crosscurrent run` or `crosscurrent connect`: Kafka Connect's routes, and our own below /v1"
     ),
     paths(flows, partitions, live, ready, scrape),
     components(schemas(ErrorBody))
@@ -452,8 +452,8 @@ async fn ready(api: web::Data<Api>) -> HttpResponse {
     condition(reasons)
 }
 
-async fn openapi() -> HttpResponse {
-    HttpResponse::Ok().json(Document::openapi())
+async fn openapi() -> Answer {
+    super::openapi::with_connect(&Document::openapi())
 }
 
 /// Metrics in Prometheus' text format.

@@ -15,6 +15,8 @@ mod live;
 mod plugins;
 mod program;
 mod rest;
+mod rest_fuzz;
+mod rest_security;
 mod running;
 mod status;
 mod tools;

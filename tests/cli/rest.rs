@@ -133,8 +133,10 @@ fn the_openapi_document_is_served_and_true() {
     let running = Running::start("");
     let document = ask(&running.address, "GET", "/v1/openapi.json", "").json();
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 5);
-    for path in paths.keys() {
+    // Connect's are asked in `rest_fuzz`.
+    let ours = |path: &&String| path.starts_with("/v1/") || *path == "/metrics";
+    assert_eq!(paths.keys().filter(ours).count(), 5);
+    for path in paths.keys().filter(ours) {
         let answer = ask(&running.address, "GET", path, "");
         let documented = &paths[path]["get"]["responses"][answer.status.to_string()];
         assert!(documented.is_object(), "{path}: {answer:?}");

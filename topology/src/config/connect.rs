@@ -32,9 +32,19 @@ const CONNECT_KEYS: &[(&str, Use)] = &[
     ("config.providers", Use::Acts),
     ("config.providers.", Use::Acts),
     ("listeners", Use::Acts),
-    ("listeners.https.", Use::Ignored),
+    ("listeners.https.", Use::Acts),
+    ("admin.listeners", Use::Acts),
+    ("admin.listeners.https.", Use::Acts),
     ("rest.advertised.host.name", Use::Acts),
     ("rest.advertised.port", Use::Acts),
+    ("rest.advertised.listener", Use::Acts),
+    ("rest.basic.auth.file", Use::Acts),
+    ("rest.basic.auth.metrics.free", Use::Acts),
+    ("rest.extension.classes", Use::Acts),
+    ("access.control.allow.origin", Use::Acts),
+    ("access.control.allow.methods", Use::Acts),
+    ("response.http.headers.config", Use::Acts),
+    ("ssl.client.auth", Use::Acts),
     ("producer.bootstrap.servers", Use::Acts),
     ("producer.client.id", Use::Acts),
     ("producer.request.timeout.ms", Use::Acts),
@@ -47,7 +57,6 @@ const JVM_KEYS: &[&str] = &[
     "metrics.num.samples",
     "metrics.sample.window.ms",
     "metrics.recording.level",
-    "rest.extension.classes",
 ];
 
 /// The file of `crosscurrent connect`, as `connect-distributed` takes it.

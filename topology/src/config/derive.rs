@@ -100,6 +100,11 @@ impl MirrorProperties {
         &self.raw
     }
 
+    /// What resolves `${...}`.
+    pub fn providers(&self) -> &ConfigProviders {
+        &self.providers
+    }
+
     /// Every ordered pair of two clusters.
     pub(crate) fn all_pairs(&self) -> impl Iterator<Item = FlowId> {
         let pairs = |source| self.clusters.iter().map(move |target| (source, target));

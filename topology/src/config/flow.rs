@@ -73,7 +73,7 @@ pub struct ConnectorNames {
 /// One replication flow of the file (docs/spec/mm2.md 1.6-1.10).
 ///
 /// A flow exists if it is enabled or only emits heartbeats; see
-/// [`MirrorProperties::cluster_pairs`]. Keys are connector keys (top level or `S->T.`) unless a
+/// [`crate::MirrorProperties::cluster_pairs`]. Keys are connector keys (top level or `S->T.`) unless a
 /// field says otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlowConfig {

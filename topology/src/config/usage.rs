@@ -262,6 +262,10 @@ mod tests {
             "A->B.source.consumer.auto.offset.reset=latest",
             "B.offset.flush.interval.ms=1",
             "offset.storage.replication.factor=1",
+            "config.providers=file",
+            "config.providers.file.class=x",
+            "listeners=x",
+            "listeners.https.ssl.keystore.location=x",
         ] {
             assert_eq!(fate_of(line), Fate::Acts, "{line}");
         }
@@ -278,9 +282,8 @@ mod tests {
             "ssl.truststore.location=/x",
             "A->B.producer.override.linger.ms=1",
             "status.storage.replication.factor=1",
-            "config.providers=file",
-            "config.providers.file.class=x",
             "dedicated.mode.enable.internal.rest=true",
+            "rest.x=y",
         ] {
             assert_eq!(fate_of(line), Fate::Ignored, "{line}");
         }
