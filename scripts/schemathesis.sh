@@ -34,13 +34,16 @@ if [ -z "$url" ]; then
     done
 fi
 
-# Left out of the checks: what Connect answers to a wrong body is its own (500, or 200 to keys that are not in a schema),
-# and so is what it does without a method (405 without `Allow`).
-set -- --exclude-checks not_a_server_error,positive_data_acceptance,negative_data_rejection,missing_required_header,unsupported_method "$@"
-"$tool/bin/st" run "$url/v1/openapi.json" --checks all --max-examples "${EXAMPLES:-50}" --request-timeout 100 "$@"
+cp scripts/schemathesis.toml "$tool/known-names.toml"
+sed '/^"path\./d' scripts/schemathesis.toml >"$tool/any-names.toml"
+# It leaves a cache in the folder that it runs in.
+cd "$tool"
+for config in known-names.toml any-names.toml; do
+    bin/st --config-file "$config" run "$url/v1/openapi.json" --max-examples "${EXAMPLES:-50}" --request-timeout 100 "$@"
+done
 
 # What must not be, whatever was asked before.
-"$tool/bin/python" - "$url" <<'PY'
+bin/python - "$url" <<'PY'
 import sys, urllib.request
 with urllib.request.urlopen(sys.argv[1] + "/v1/live") as answer:
     assert answer.status == 200
