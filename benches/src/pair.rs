@@ -119,6 +119,20 @@ impl Running {
         Self::start_file(program, &properties(source, target, topics))
     }
 
+    /// As [`Self::start`], with more lines in the file.
+    ///
+    /// # Errors
+    /// As [`Product::run`].
+    pub fn start_with(
+        source: &KafkaClient,
+        target: &KafkaClient,
+        program: &Path,
+        topics: &str,
+        lines: &str,
+    ) -> Result<Self> {
+        Self::start_file(program, &(properties(source, target, topics) + lines))
+    }
+
     fn start_file(program: &Path, properties: &str) -> Result<Self> {
         let start = Instant::now();
         let product = Product::run(program, properties).map_err(said)?;
