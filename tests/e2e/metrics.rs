@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::flows::{Flow, PATIENCE, run_with, stop};
-use crate::http::{address_in, ask};
+use crate::http::{address_in, ask, send};
 use crate::load::Load;
 
 on_every_kind! {
@@ -97,7 +97,7 @@ impl Prometheus {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("prometheus.yml");
         let scrape = format!(
-            "global: {{scrape_interval: 1s}}\nrule_files: ['{ALERTS}']\nscrape_configs:\n- job_name: mm2\n  static_configs:\n  \
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: ['{ALERTS}']\nscrape_configs:\n- job_name: mm2\n  static_configs:\n  \
              - {{targets: ['{target}'], labels: {{{LABELS}}}}}\n"
         );
         std::fs::write(&file, scrape).unwrap();
@@ -122,7 +122,9 @@ impl Prometheus {
     fn get(&self, path: &str) -> Option<Value> {
         // While it starts, nobody listens.
         std::net::TcpStream::connect(&self.address).ok()?;
-        let answer = ask(&self.address, "GET", path, "");
+        // In HTTP/1.0 long answers have no chunks.
+        let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address);
+        let answer = send(&self.address, request.as_bytes())?;
         (answer.status == 200).then(|| answer.json())
     }
 
@@ -213,8 +215,8 @@ fn expressions_of_dashboards_and_alerts_give_values(kind: Kind) {
     println!("{all} expressions have values under load");
     let tasks = prometheus.query(&format!("sum(kafka_connect_worker_task_count{{{SEL}}})"));
     assert_eq!(
-        tasks[0]["value"][1], "4",
-        "two that copy, one of checkpoints, one of heartbeats"
+        tasks[0]["value"][1], "5",
+        "two that copy, one of checkpoints, one of heartbeats each way"
     );
     for alert in STRIMZI_ALERTS {
         assert_eq!(prometheus.query(alert), [] as [Value; 0], "{alert}");
@@ -227,9 +229,10 @@ fn expressions_of_dashboards_and_alerts_give_values(kind: Kind) {
     assert!(rules.len() >= 5, "{rules:?}");
     await_that("no alert of our own in a healthy flow", PATIENCE, || {
         let alerts = prometheus.get("/api/v1/alerts").unwrap();
-        alerts["data"]["alerts"]
-            .as_array()
-            .is_some_and(Vec::is_empty)
+        // The load's records are of 2023: their latency is years.
+        let others = |alert: &Value| alert["labels"]["alertname"] != "CrosscurrentLatencyHigh";
+        let alerts = alerts["data"]["alerts"].as_array();
+        alerts.is_some_and(|alerts| !alerts.iter().any(others))
     })
     .unwrap();
     load.stop();
