@@ -12,7 +12,7 @@ use super::connect::{CONFIG_IS_A_FILE, body, running};
 use super::connectors::{HIDDEN, InfoView, TaskId};
 use super::errors::{Answer, ApiError, plain};
 use super::found::{find, masked_all};
-use super::plugins::{malformed, read_config, settings};
+use super::plugins::{read_config, settings};
 use super::{Api, ConnectMode};
 use crate::connect::{ConfigRecord, Configs, Restart, Settings, StoreError};
 
@@ -35,14 +35,18 @@ fn writable(api: &Api) -> Result<&ConnectMode, ApiError> {
         .ok_or_else(|| ApiError::conflict(CONFIG_IS_A_FILE))
 }
 
-fn is_json(request: &HttpRequest) -> bool {
-    request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_none_or(|kind| {
-            kind.to_str()
-                .is_ok_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"))
-        })
+/// A body without a type is taken for JSON.
+fn require_json(request: &HttpRequest) -> Result<(), ApiError> {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let json = kind.is_none_or(|kind| {
+        kind.to_str()
+            .is_ok_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"))
+    });
+    if json {
+        Ok(())
+    } else {
+        Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE))
+    }
 }
 
 #[derive(Deserialize)]
@@ -63,14 +67,13 @@ pub(super) async fn create(
     bytes: Result<web::Bytes, actix_web::Error>,
 ) -> Answer {
     let bytes = body(bytes)?;
-    if !is_json(&request) {
-        return Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-    }
+    require_json(&request)?;
     let connect = writable(&api)?;
     if bytes.is_empty() {
-        return Err(malformed(&"there is none"));
+        return Err(ApiError::malformed(&"there is none"));
     }
-    let create: Create = serde_json::from_slice(&bytes).map_err(|error| malformed(&error))?;
+    let create: Create =
+        serde_json::from_slice(&bytes).map_err(|error| ApiError::malformed(&error))?;
     let target = match create.initial_state.map(|state| state.to_ascii_uppercase()) {
         None => None,
         Some(state) => Some(match state.as_str() {
@@ -79,12 +82,12 @@ pub(super) async fn create(
             "STOPPED" => TargetState::Stopped,
             _ => {
                 let why = "initial_state is none of RUNNING, PAUSED and STOPPED";
-                return Err(malformed(&why));
+                return Err(ApiError::malformed(&why));
             }
         }),
     };
     let Some(given) = create.config else {
-        return Err(malformed(&"config is missing"));
+        return Err(ApiError::malformed(&"config is missing"));
     };
     let name = create.name.unwrap_or_default().trim().to_owned();
     let mut config = settings(given)?;
@@ -219,9 +222,7 @@ pub(super) async fn put_config(
 ) -> Answer {
     let bytes = body(bytes)?;
     let connect = writable(&api)?;
-    if !is_json(&request) {
-        return Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-    }
+    require_json(&request)?;
     let name = name.into_inner();
     let mut config = read_config(&bytes)?;
     name_into(&name, &mut config)?;
@@ -250,12 +251,10 @@ pub(super) async fn patch_config(
         find(&api, &name)?;
     }
     let connect = writable(&api)?;
-    if !is_json(&request) {
-        return Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-    }
+    require_json(&request)?;
     let name = name.into_inner();
     let patch: Map<String, Value> =
-        serde_json::from_slice(&bytes).map_err(|error| malformed(&error))?;
+        serde_json::from_slice(&bytes).map_err(|error| ApiError::malformed(&error))?;
     let removed: Vec<_> = (patch.iter())
         .filter(|(_, value)| value.is_null())
         .map(|(key, _)| key.clone())

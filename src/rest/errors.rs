@@ -40,6 +40,11 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
+    /// A body that cannot be read.
+    pub(crate) fn malformed(why: &dyn fmt::Display) -> Self {
+        Self::bad_request(format!("the body is not as it should be: {why}"))
+    }
+
     pub(crate) fn conflict(message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, message)
     }

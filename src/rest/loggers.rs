@@ -63,9 +63,8 @@ async fn set(
     request: HttpRequest,
     bytes: Result<web::Bytes, actix_web::Error>,
 ) -> Answer {
-    let wanted: Option<Wanted> = serde_json::from_slice(&body(bytes)?).map_err(|error| {
-        ApiError::bad_request(format!("the body is not as it should be: {error}"))
-    })?;
+    let wanted: Option<Wanted> =
+        serde_json::from_slice(&body(bytes)?).map_err(|error| ApiError::malformed(&error))?;
     let missing = "Desired 'level' parameter was not specified in request.";
     let level = wanted.unwrap_or_default().level;
     let level = level.ok_or_else(|| ApiError::bad_request(missing))?;

@@ -148,9 +148,7 @@ pub(super) async fn alter(
         None
     } else {
         let parsed = serde_json::from_slice(&bytes);
-        parsed.map_err(|error| {
-            ApiError::bad_request(format!("the body is not as it should be: {error}"))
-        })?
+        parsed.map_err(|error| ApiError::malformed(&error))?
     };
     let wanted = wanted.and_then(|list| list.offsets).unwrap_or_default();
     if wanted.is_empty() {

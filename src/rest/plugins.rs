@@ -87,14 +87,9 @@ fn without_suffix(class: &str) -> &str {
     }
 }
 
-/// What is answered to a body that cannot be read.
-pub(super) fn malformed(why: &dyn std::fmt::Display) -> ApiError {
-    ApiError::bad_request(format!("the body is not as it should be: {why}"))
-}
-
 /// A configuration as a body.
 pub(super) fn read_config(bytes: &[u8]) -> Result<BTreeMap<String, String>, ApiError> {
-    settings(serde_json::from_slice(bytes).map_err(|error| malformed(&error))?)
+    settings(serde_json::from_slice(bytes).map_err(|error| ApiError::malformed(&error))?)
 }
 
 /// Values as texts. As Connect's reader does, numbers and truths are taken as texts; null is as if the key were not there.
@@ -106,7 +101,7 @@ pub(super) fn settings(members: Map<String, Value>) -> Result<BTreeMap<String, S
             Value::String(text) => text,
             Value::Bool(_) | Value::Number(_) => value.to_string(),
             Value::Array(_) | Value::Object(_) => {
-                return Err(malformed(&format!("{key} must be a text")));
+                return Err(ApiError::malformed(&format!("{key} must be a text")));
             }
         };
         config.insert(key, text);

@@ -4,12 +4,11 @@
 
 use std::process::{Command, Output};
 
-use nix::sys::signal::Signal;
 use scenarios::await_that;
 use serde_json::Value;
 
-use crate::http::address_in;
-use crate::program::{Folder, PATIENCE, STOP_PATIENCE, closed_port, command, one_flow};
+use crate::program::{PATIENCE, closed_port, command};
+use crate::rest::Running;
 
 fn status(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut all: Command = command(&["status"]);
@@ -51,17 +50,8 @@ fn help_has_examples_and_exit_codes() {
 /// Goal: a flow that waits for its clusters is shown with its reason, as lines and as JSON, once and again and again; it is well.
 #[test]
 fn a_flow_that_waits_is_shown_with_its_reason() {
-    let (source, target) = (closed_port(), closed_port());
-    let folder = Folder::with(one_flow(&source, &target, ""));
-    let mut process = folder.spawn(command(&["run", &folder.file(), "--rest", "127.0.0.1:0"]));
-    let mut address = None;
-    await_that("an address", PATIENCE, || {
-        process.check_running().unwrap();
-        address = address_in(&folder.output());
-        address.is_some()
-    })
-    .unwrap();
-    let address = address.unwrap();
+    let running = Running::start("");
+    let address = running.address.clone();
     let mut seen = String::new();
     await_that("the reason", PATIENCE, || {
         let (code, out, error) = status(&[&address]);
@@ -91,6 +81,5 @@ fn a_flow_that_waits_is_shown_with_its_reason() {
     await_that("its end", PATIENCE, || child.try_wait().unwrap().is_some()).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
 
-    process.signal(Signal::SIGTERM).unwrap();
-    process.wait(STOP_PATIENCE).unwrap();
+    running.stop();
 }
