@@ -108,6 +108,15 @@ pub struct ConnectorSet {
 }
 
 impl ConnectorSet {
+    /// One connector's configuration.
+    pub fn get(&self, connector: Connector) -> Option<&BTreeMap<String, String>> {
+        match connector {
+            Connector::Source => self.source.as_ref(),
+            Connector::Checkpoint => self.checkpoint.as_ref(),
+            Connector::Heartbeat => self.heartbeat.as_ref(),
+        }
+    }
+
     /// One connector's place.
     pub fn slot(&mut self, connector: Connector) -> &mut Option<BTreeMap<String, String>> {
         match connector {
@@ -280,9 +289,7 @@ impl ConnectWorker {
             config.is_some() && !matches!(enabled, Ok(false))
         };
         if !runs(&set.checkpoint, &sets.checkpoint) {
-            flow.offsets.emit_checkpoints = None;
-            flow.offsets.sync_group_offsets = None;
-            flow.offsets.checkpoints_refused.clear();
+            flow.without_checkpoints();
         }
         if !runs(&set.heartbeat, &sets.heartbeat) {
             flow.emit_heartbeats_interval = None;
