@@ -22,9 +22,16 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(more: &str) -> Self {
+        Self::start_with(more, &[])
+    }
+
+    /// With more arguments.
+    pub(crate) fn start_with(more: &str, arguments: &[&str]) -> Self {
         let (source, target) = (closed_port(), closed_port());
         let folder = Folder::with(one_flow(&source, &target, more));
-        let mut process = folder.spawn(command(&["run", &folder.file(), "--rest", "127.0.0.1:0"]));
+        let file = folder.file();
+        let all = [&["run", &file, "--rest", "127.0.0.1:0"], arguments].concat();
+        let mut process = folder.spawn(command(&all));
         let mut address = None;
         await_that("an address", PATIENCE, || {
             process.check_running().unwrap();
