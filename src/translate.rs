@@ -1,5 +1,6 @@
 //! `crosscurrent translate FILE --group G`: a group's place, on the other cluster.
 
+pub(crate) mod answer;
 pub(crate) mod pair;
 
 use std::path::PathBuf;
@@ -14,7 +15,8 @@ use tracing::error;
 
 use crate::cli::LogFormat;
 use crate::tools::{self, Output};
-use pair::{Answer, At, Pair, log_offsets};
+use answer::Answer;
+use pair::{At, Pair, log_offsets};
 
 /// Some offset has no translation, or the group has none.
 const EXIT_UNKNOWN: u8 = 1;
@@ -94,7 +96,7 @@ async fn print(args: &TranslateArgs, flows: &[&FlowConfig]) -> anyhow::Result<bo
                 out.line(&json!({
                     "flow": flow.id.to_string(), "group": group, "reverse": args.reverse,
                     "topic": *from.0, "partition": from.1, "offset": offset,
-                    "translated_topic": to.0, "translated": answer.json(),
+                    "translated_topic": to.0, "translated": answer.view(),
                 }))?;
             } else {
                 let ((topic, partition), (other, _)) = (&from, &to);

@@ -129,6 +129,7 @@ impl Rounds {
         let (translating, changed) = (Instant::now(), self.changed.len());
         self.translate(flow, asked_ms).await;
         let computed = compared + translating.elapsed();
+        flow.groups.note_round(asked_ms);
         self.write(flow).await?;
         let written = asked.elapsed();
         self.sync_groups(flow).await?;
@@ -267,9 +268,14 @@ impl Rounds {
         answer: Result<Translation, NotSynced>,
         asked_ms: i64,
     ) {
-        let remote = self.routes.of(&flow.config, &at.0).remote().cloned();
+        let route = self.routes.of(&flow.config, &at.0);
+        let remote = route.remote().cloned();
         let Some(row) = self.groups.get_mut(group).and_then(|rows| rows.get_mut(at)) else {
             return;
+        };
+        let uncopied = match &answer {
+            Ok(Translation::Exact(_)) => route.beyond(row.ends, row.upstream),
+            _ => 0,
         };
         let answer = answer.map(|translation| match &remote {
             Some(remote) => clamp(translation, self.starts.of(&(remote.clone(), at.1))),
@@ -304,10 +310,7 @@ impl Rounds {
             });
         let why_not = match (&answer, checkpoint) {
             (Err(why_not), _) => Some(why_not.clone()),
-            (Ok(Translation::Unknown(UnknownReason::NothingReplicated)), _) => {
-                Some(NotSynced::NothingReplicated)
-            }
-            (Ok(Translation::Unknown(UnknownReason::BelowMap)), _) => Some(NotSynced::BelowMap),
+            (Ok(Translation::Unknown(reason)), _) => Some((*reason).into()),
             (Ok(_), _) if flow.config.offsets.sync_group_offsets.is_none() => {
                 Some(NotSynced::SyncIsOff)
             }
@@ -327,6 +330,7 @@ impl Rounds {
             status.source_offset = row.upstream;
             status.remote_topic = remote;
             status.translation = answer.ok();
+            status.uncopied = uncopied;
             status.checkpoint = checkpoint;
             status.why_not = why_not;
         });
