@@ -108,11 +108,7 @@ mod tests {
         let none = Answer::of(Translation::Unknown(UnknownReason::BelowMap), 0, 9);
         assert_eq!(
             (none.offset(), none.view().kind, none.to_string()),
-            (
-                None,
-                "unknown",
-                "unknown (below the offset map)".to_owned()
-            )
+            (None, "unknown", "unknown (below the offset map)".to_owned())
         );
     }
 }

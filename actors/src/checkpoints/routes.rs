@@ -213,7 +213,10 @@ mod tests {
     #[test]
     fn what_is_beyond_the_map_is_counted_on_the_side_that_was_asked() {
         let (forth, back) = (Route::Forth("a.t".into()), Route::Back("t".into()));
-        assert_eq!((forth.beyond((10, 7), 12), back.beyond((10, 7), 12)), (2, 5));
+        assert_eq!(
+            (forth.beyond((10, 7), 12), back.beyond((10, 7), 12)),
+            (2, 5)
+        );
         assert_eq!((forth.beyond((10, 7), 10), back.beyond((10, 7), 3)), (0, 0));
     }
 
