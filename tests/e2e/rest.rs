@@ -17,15 +17,15 @@ on_every_kind! {
 }
 
 /// A flow with REST, and its source connector.
-struct Served {
-    product: Product,
-    address: String,
+pub(crate) struct Served {
+    pub(crate) product: Product,
+    pub(crate) address: String,
     connector: String,
     source: String,
 }
 
 impl Served {
-    fn run(flow: &Flow) -> Self {
+    pub(crate) fn run(flow: &Flow) -> Self {
         let mut product = run_with(&flow.properties(), &["--rest", "127.0.0.1:0"]);
         product
             .await_output("REST and metrics url", PATIENCE)
