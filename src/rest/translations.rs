@@ -17,7 +17,7 @@ struct Asked {
     /// Label of a flow, `S->T`; default: all that copy topics.
     flow: Option<String>,
     /// A topic of the source.
-    #[param(required = true)]
+    #[param(value_type = String, required = true, min_length = 1)]
     topic: Option<String>,
     /// A partition of it.
     #[param(value_type = i32, required = true, minimum = 0)]
