@@ -15,6 +15,7 @@ use tracing::{error, warn};
 use crate::cli::LogFormat;
 use crate::tools::{self, Output};
 use crate::translate::answer::Answer;
+use crate::translate::left::{self, Asked};
 use crate::translate::pair::{At, Pair, log_offsets};
 
 /// A cluster could not be asked.
@@ -194,9 +195,9 @@ async fn rows(pair: &Pair, wanted: &[String]) -> anyhow::Result<Vec<Row>> {
         log_offsets(&pair.target, &targets, OffsetAt::Earliest),
     );
     let (ends, target_ends, target_starts) = (ends?, target_ends?, target_starts?);
-    let mut rows = Vec::new();
+    let start = |remote: &At| target_starts.get(remote).copied().unwrap_or(0);
+    let mut rows: Vec<Row> = Vec::new();
     for (group, place, remote, committed) in found {
-        let start = target_starts.get(&remote).copied().unwrap_or(0);
         let there = on_target.get(&group).and_then(|offsets| {
             let same =
                 |offset: &&GroupOffset| offset.topic == remote.0 && offset.partition == remote.1;
@@ -208,7 +209,7 @@ async fn rows(pair: &Pair, wanted: &[String]) -> anyhow::Result<Vec<Row>> {
         };
         let lag = |end: Option<&i64>, at: i64| end.map(|end| end.saturating_sub(at).max(0));
         rows.push(Row {
-            translated: pair.forward(&place.0, place.1, committed, start),
+            translated: pair.forward(&place.0, place.1, committed, start(&remote)),
             lag: lag(ends.get(&place), committed),
             target_lag: there.and_then(|at| lag(target_ends.get(&remote), at)),
             hindered: hindered(&pair.flow, &group, &place.0, state),
@@ -219,6 +220,17 @@ async fn rows(pair: &Pair, wanted: &[String]) -> anyhow::Result<Vec<Row>> {
             committed,
         });
     }
+    let below = (rows.iter_mut())
+        .filter(|row| pair.is_below_map(&row.place.0, row.place.1, &row.translated))
+        .map(|row| Asked {
+            group: row.group.clone(),
+            place: row.place.clone(),
+            log_start: start(&row.remote),
+            remote: row.remote.clone(),
+            offset: row.committed,
+            answer: &mut row.translated,
+        });
+    left::ask(pair, below.collect()).await?;
     rows.sort_by(|a, b| (&a.group, &a.place).cmp(&(&b.group, &b.place)));
     Ok(rows)
 }

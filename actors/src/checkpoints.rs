@@ -24,6 +24,7 @@ use topology::{FlowConfig, Pace};
 use tracing::{debug, error, info, warn};
 
 pub use status::{Group, GroupPartition, GroupStatus, Groups, NotSynced, SyncState};
+pub use topic::{read_checkpoints, read_offset_syncs};
 pub use translated::Translated;
 
 use crate::backoff::Backoff;

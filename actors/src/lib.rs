@@ -32,6 +32,7 @@ pub use arbiters::{ABANDONED_ARBITERS_MAX, ArbiterId, DataArbiters, ReplaceError
 pub use backoff::Backoff;
 pub use checkpoints::{
     CheckpointsActor, Group, GroupPartition, GroupStatus, Groups, NotSynced, SyncState, Translated,
+    read_checkpoints, read_offset_syncs,
 };
 pub use control::{Control, ControlledConnector, TargetState};
 pub use flow::Flow;

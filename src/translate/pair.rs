@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use actors::NotSynced;
+use actors::{NotSynced, PartitionMap};
 use engine::cluster::{Cluster, OffsetAt, TopicListing};
-use engine::offsets::{MapTable, OffsetMap};
-use topology::FlowConfig;
+use engine::offsets::MapTable;
+use topology::{FlowConfig, OffsetSyncsLocation};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -26,8 +26,8 @@ pub(crate) struct Pair {
     pub(crate) target: Arc<Cluster>,
     topics: HashMap<String, TopicListing>,
     remotes: HashMap<String, TopicListing>,
-    /// By topic on the source and partition: which incarnation of the topic, and its map.
-    maps: HashMap<(String, i32), (Uuid, OffsetMap)>,
+    /// By topic on the source and partition.
+    maps: HashMap<(String, i32), PartitionMap>,
 }
 
 impl Pair {
@@ -50,7 +50,7 @@ impl Pair {
             .collect();
         let maps = stored.into_iter().filter_map(|at| {
             let loaded = table.take(&at.0, at.1)?;
-            Some((at, (loaded.head.topic_id, loaded.map)))
+            Some((at, PartitionMap::of_another(loaded)))
         });
         Ok(Self {
             maps: maps.collect(),
@@ -87,8 +87,8 @@ impl Pair {
             Ok(map) => map,
             Err(answer) => return answer,
         };
-        let beyond = offset.saturating_sub(map.upstream_end());
-        Answer::of(map.downstream(offset), beyond, log_start)
+        let beyond = offset.saturating_sub(map.map.ends().0);
+        Answer::of(map.translate(offset), beyond, log_start)
     }
 
     /// What a place on the target is on the source. `log_start` is the source's.
@@ -97,21 +97,38 @@ impl Pair {
             Ok(map) => map,
             Err(answer) => return answer,
         };
-        let beyond = offset.saturating_sub(map.downstream_end());
-        Answer::of(map.upstream(offset), beyond, log_start)
+        let beyond = offset.saturating_sub(map.map.ends().1);
+        Answer::of(map.translate_back(offset), beyond, log_start)
     }
 
-    fn map(&self, topic: &str, partition: i32) -> Result<&OffsetMap, Answer> {
+    /// What lies there may have been copied by another program: there is no map, or it begins further up.
+    pub(crate) fn is_below_map(&self, topic: &str, partition: i32, answer: &Answer) -> bool {
+        match (self.map(topic, partition), answer) {
+            (Ok(_), Answer::Unknown(NotSynced::BelowMap, _)) => true,
+            (Ok(_), _) => false,
+            (Err(_), _) => !self.maps.contains_key(&(topic.to_owned(), partition)),
+        }
+    }
+
+    /// There is such a topic on the source, or on the target.
+    pub(crate) fn lists(&self, on: OffsetSyncsLocation, topic: &str) -> bool {
+        match on {
+            OffsetSyncsLocation::Source => self.topics.contains_key(topic),
+            OffsetSyncsLocation::Target => self.remotes.contains_key(topic),
+        }
+    }
+
+    fn map(&self, topic: &str, partition: i32) -> Result<&PartitionMap, Answer> {
         let no_map = "no offset map of it is stored: crosscurrent has not copied anything of it";
         let unknown =
             |reason: &str| Answer::Unknown(NotSynced::NothingReplicated, reason.to_owned());
-        let stored = self.maps.get(&(topic.to_owned(), partition));
-        let (id, map) = stored.ok_or_else(|| unknown(no_map))?;
+        let map = self.maps.get(&(topic.to_owned(), partition));
+        let map = map.ok_or_else(|| unknown(no_map))?;
         let now = self
             .topics
             .get(topic)
             .map_or(Uuid::nil(), |listed| listed.id);
-        if now != *id && !now.is_nil() && !id.is_nil() {
+        if map.topic_id().is_some_and(|id| now != id && !now.is_nil()) {
             return Err(unknown(
                 "the source topic was created anew, and nothing of it is copied yet",
             ));

@@ -8,7 +8,7 @@ use engine::cluster::{GroupOffset, PerGroup};
 use engine::offsets::{CheckpointTable, OffsetSyncStore, Translation, UnknownReason};
 use tokio::task::yield_now;
 use tokio::time::Instant;
-use tracing::{debug, trace, warn};
+use tracing::{debug, info, trace, warn};
 
 use super::discovery::Discovery;
 use super::log_starts::{LogStart, LogStarts};
@@ -240,8 +240,13 @@ impl Rounds {
                 .syncs_failed
                 .is_none_or(|at| at.elapsed() > SYNCS_RETRY)
         {
-            match topic::read_offset_syncs(flow, self.opened == Some(false)).await {
-                Ok(store) => self.syncs = Some(store),
+            let clusters = (&*flow.source, &*flow.target);
+            let may_not_read = self.opened == Some(false);
+            match topic::read_offset_syncs(&flow.config, clusters, may_not_read).await {
+                Ok(store) => {
+                    info!(flow = %flow.label, "offset syncs read, for what MM2 has copied");
+                    self.syncs = Some(store);
+                }
                 Err(error) => {
                     warn!(flow = %flow.label, %error, "cannot read offset syncs: what MM2 has copied is not translated yet");
                     self.syncs_failed = Some(Instant::now());
