@@ -11,14 +11,17 @@ mod cors;
 mod edits;
 mod errors;
 mod found;
+mod groups;
 mod listeners;
 mod loggers;
 mod native;
 mod offsets;
 mod openapi;
+mod paging;
 mod plugins;
 mod server;
 mod tls;
+mod translations;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -19,7 +19,7 @@ on_every_kind! {
 /// A flow with REST, and its source connector.
 pub(crate) struct Served {
     pub(crate) product: Product,
-    address: String,
+    pub(crate) address: String,
     connector: String,
     source: String,
 }
