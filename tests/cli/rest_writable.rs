@@ -1,7 +1,5 @@
 //! `run --rest-writable`: what may be changed, what may not, and what is kept.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
-
 use serde_json::{Value, json};
 
 use crate::http::{Answer, ask};
