@@ -199,8 +199,10 @@ fn check(connect: &ConnectMode, config: &Settings) -> Result<(), ApiError> {
 }
 
 /// Whoever reads a configuration, changes it and sends it back sends masks where secrets are: those stay as they are.
-fn unmask(config: &mut Settings, before: Option<&Settings>) -> Result<(), ApiError> {
-    for (key, value) in config.iter_mut() {
+/// What was given is left as it is: asked again, the secrets are those of then.
+fn unmasked(given: &Settings, before: Option<&Settings>) -> Result<Settings, ApiError> {
+    let mut config = given.clone();
+    for (key, value) in &mut config {
         if value == HIDDEN && topology::is_secret(key) {
             let known = before.and_then(|before| before.get(key)).ok_or_else(|| {
                 let message =
@@ -210,7 +212,7 @@ fn unmask(config: &mut Settings, before: Option<&Settings>) -> Result<(), ApiErr
             value.clone_from(known);
         }
     }
-    Ok(())
+    Ok(config)
 }
 
 /// `PUT /connectors/{c}/config`.
@@ -224,16 +226,17 @@ pub(super) async fn put_config(
     let connect = writable(&api)?;
     require_json(&request)?;
     let name = name.into_inner();
-    let mut config = read_config(&bytes)?;
-    name_into(&name, &mut config)?;
+    let mut given = read_config(&bytes)?;
+    name_into(&name, &mut given)?;
     let decide = |configs: &Configs| {
         let before = configs.get(&name);
-        unmask(&mut config, before.as_ref().map(|before| &before.config))?;
+        let config = unmasked(&given, before.as_ref().map(|before| &before.config))?;
         check(connect, &config)?;
         let record = ConfigRecord::Connector(name.clone(), Some(config.clone()));
-        Ok::<_, ApiError>((vec![record], before))
+        Ok::<_, ApiError>((vec![record], (before, config)))
     };
-    match connect.store.change(decide).await? {
+    let (before, config) = connect.store.change(decide).await?;
+    match before {
         None => Ok(created(connect, &name, &config)),
         Some(before) => Ok(HttpResponse::Ok().json(info(&name, &config, before.tasks.len()))),
     }
@@ -266,7 +269,7 @@ pub(super) async fn patch_config(
         config.retain(|key, _| !removed.contains(key));
         config.extend(set.clone());
         name_into(&name, &mut config)?;
-        unmask(&mut config, Some(&before.config))?;
+        let config = unmasked(&config, Some(&before.config))?;
         check(connect, &config)?;
         let record = ConfigRecord::Connector(name.clone(), Some(config.clone()));
         Ok::<_, ApiError>((vec![record], info(&name, &config, before.tasks.len())))
@@ -354,4 +357,24 @@ pub(super) async fn reset_topics(api: web::Data<Api>, name: web::Path<String>) -
     let records = connect.store.statuses().forget_topics(&name);
     connect.store.put(records).await?;
     Ok(HttpResponse::Accepted().finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(password: &str) -> Settings {
+        Settings::from([("my.password".to_owned(), password.to_owned())])
+    }
+
+    #[test]
+    fn a_mask_stands_for_the_secret_that_is_there_when_it_is_decided() {
+        let given = settings(HIDDEN);
+        for secret in ["older", "newer"] {
+            let before = settings(secret);
+            assert_eq!(unmasked(&given, Some(&before)).unwrap(), before);
+        }
+        assert!(unmasked(&given, None).is_err());
+        assert_eq!(unmasked(&settings("own"), None).unwrap(), settings("own"));
+    }
 }
