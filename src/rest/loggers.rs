@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
-use super::connect::{body, query, read, resource};
+use super::connect::{body, put, query, read, resource};
 use super::errors::{Answer, ApiError};
 use crate::logging::{self, LevelError, Levels, Logger};
 
@@ -36,7 +36,7 @@ struct Wanted {
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(resource("/admin/loggers", vec![read().to(list)]));
-    let one = vec![read().to(get), web::put().to(set)];
+    let one = vec![read().to(get), put().to(set)];
     config.service(resource("/admin/loggers/{l}", one));
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use topology::connect_def::{self, KeyDefinition};
 
-use super::connect::{body, query, read, resource};
+use super::connect::{body, put, query, read, resource};
 use super::connectors::{CONNECT_VERSION, KINDS};
 use super::errors::{Answer, ApiError};
 use super::{Api, changes};
@@ -28,7 +28,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(resource("/connector-plugins", vec![read().to(list)]));
     let keys = vec![read().to(keys)];
     config.service(resource("/connector-plugins/{p}/config", keys));
-    let validate = vec![web::put().to(validate)];
+    let validate = vec![put().to(validate)];
     config.service(resource("/connector-plugins/{p}/config/validate", validate));
 }
 

@@ -176,6 +176,14 @@ impl Random {
     }
 }
 
+/// The methods of a path of the document.
+fn methods_of(item: &Value) -> Vec<String> {
+    let members = item.as_object().unwrap().keys();
+    (members.filter(|key| *key != "parameters"))
+        .map(|key| key.to_uppercase())
+        .collect()
+}
+
 /// Who is asked.
 pub(crate) struct Asked<'a> {
     pub(crate) address: &'a str,
@@ -207,6 +215,15 @@ impl<'a> Asked<'a> {
                     described,
                     "{method} {route}: {answer:?}"
                 );
+                if answer.status == 405 {
+                    let allow = answer.header("allow").unwrap_or_default();
+                    let mut allowed: Vec<_> = allow.split(", ").collect();
+                    allowed.retain(|one| *one != "HEAD");
+                    allowed.sort_unstable();
+                    let mut there = methods_of(item);
+                    there.sort_unstable();
+                    assert_eq!(allowed, there, "{method} {route}: {answer:?}");
+                }
             }
         }
         Self {
@@ -221,10 +238,7 @@ impl<'a> Asked<'a> {
     pub(crate) fn ask_one(&self, random: &mut Random) -> bool {
         let (route, item) = &self.routes[random.below(self.routes.len())];
         let any = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-        let there: Vec<String> = (item.as_object().unwrap().keys())
-            .filter(|key| *key != "parameters")
-            .map(|key| key.to_uppercase())
-            .collect();
+        let there = methods_of(item);
         // Those that are there more often than not.
         let method = match random.below(4) {
             0 => random.one(&any).to_owned(),
