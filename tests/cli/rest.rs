@@ -22,9 +22,16 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(more: &str) -> Self {
+        Self::listening(more, &["--rest", "127.0.0.1:0"])
+    }
+
+    /// As the file or the command line says.
+    fn listening(more: &str, arguments: &[&str]) -> Self {
         let (source, target) = (closed_port(), closed_port());
         let folder = Folder::with(one_flow(&source, &target, more));
-        let mut process = folder.spawn(command(&["run", &folder.file(), "--rest", "127.0.0.1:0"]));
+        let file = folder.file();
+        let all: Vec<&str> = [&["run", &*file], arguments].concat();
+        let mut process = folder.spawn(command(&all));
         let mut address = None;
         await_that("an address", PATIENCE, || {
             process.check_running().unwrap();
@@ -169,6 +176,21 @@ fn configurations_are_those_of_the_file() {
     let status = ask(&running.address, "GET", &format!("{SOURCE}/status"), "").json();
     assert_eq!(status["connector"]["state"], "RUNNING");
     running.stop();
+}
+
+/// Goal: a worker that listens on all addresses names itself by the machine's name, as others can ask it, not 0.0.0.0.
+#[test]
+fn listening_everywhere_it_has_the_machines_name() {
+    let host = nix::unistd::gethostname().unwrap();
+    for listeners in ["http://0.0.0.0:0", "http://:0", "http://[::]:0"] {
+        let running = Running::listening(&format!("listeners = {listeners}\n"), &[]);
+        let port = running.address.rsplit(':').next().unwrap();
+        let at = format!("127.0.0.1:{port}");
+        let status = ask(&at, "GET", &format!("{SOURCE}/status"), "").json();
+        let expected = format!("{}:{port}", host.to_string_lossy());
+        assert_eq!(status["connector"]["worker_id"], expected, "{listeners}");
+        running.stop();
+    }
 }
 
 /// Goal: no answer shows a secret of the file.
