@@ -12,7 +12,7 @@ use super::connect::{CONFIG_IS_A_FILE, body, running};
 use super::connectors::{HIDDEN, InfoView, TaskId};
 use super::errors::{Answer, ApiError, plain};
 use super::found::{find, masked_all};
-use super::plugins::{read_config, settings};
+use super::plugins::{Given, read_config, settings};
 use super::{Api, ConnectMode};
 use crate::connect::{ConfigRecord, Configs, Restart, Settings, StoreError};
 
@@ -90,9 +90,10 @@ pub(super) async fn create(
         return Err(ApiError::malformed(&"config is missing"));
     };
     let name = create.name.unwrap_or_default().trim().to_owned();
-    let mut config = settings(given)?;
-    name_into(&name, &mut config)?;
-    check(connect, &config)?;
+    let mut given = settings(given)?;
+    name_into(&name, &mut given)?;
+    check(connect, &given)?;
+    let config = given.settings;
     let decide = |configs: &Configs| {
         if configs.contains(&name) {
             let message = format!("Connector {name} already exists");
@@ -146,7 +147,8 @@ fn in_url(name: &str) -> String {
 }
 
 /// `name` is part of the configuration, and must be the same there.
-fn name_into(name: &str, config: &mut Settings) -> Result<(), ApiError> {
+fn name_into(name: &str, given: &mut Given) -> Result<(), ApiError> {
+    let config = &mut given.settings;
     if let Some(other) = config.get("name")
         && other != name
     {
@@ -160,6 +162,7 @@ fn name_into(name: &str, config: &mut Settings) -> Result<(), ApiError> {
         )));
     }
     config.insert("name".to_owned(), name.to_owned());
+    given.nulls.retain(|key| key != "name");
     Ok(())
 }
 
@@ -189,9 +192,10 @@ pub(super) fn report(connect: &ConnectMode, config: &Settings) -> Result<Report,
     Ok(report)
 }
 
-fn check(connect: &ConnectMode, config: &Settings) -> Result<(), ApiError> {
-    let report =
-        report(connect, config).map_err(|fault| ApiError::bad_request(fault.to_string()))?;
+fn check(connect: &ConnectMode, given: &Given) -> Result<(), ApiError> {
+    let report = report(connect, &given.settings);
+    let mut report = report.map_err(|fault| ApiError::bad_request(fault.to_string()))?;
+    given.refuse_nulls(&mut report);
     match report.refusal() {
         Some(message) => Err(ApiError::bad_request(message)),
         None => Ok(()),
@@ -200,9 +204,9 @@ fn check(connect: &ConnectMode, config: &Settings) -> Result<(), ApiError> {
 
 /// Whoever reads a configuration, changes it and sends it back sends masks where secrets are: those stay as they are.
 /// What was given is left as it is: asked again, the secrets are those of then.
-fn unmasked(given: &Settings, before: Option<&Settings>) -> Result<Settings, ApiError> {
-    let mut config = given.clone();
-    for (key, value) in &mut config {
+fn unmasked(given: &Given, before: Option<&Settings>) -> Result<Given, ApiError> {
+    let mut given = given.clone();
+    for (key, value) in &mut given.settings {
         if value == HIDDEN && topology::is_secret(key) {
             let known = before.and_then(|before| before.get(key)).ok_or_else(|| {
                 let message =
@@ -212,7 +216,7 @@ fn unmasked(given: &Settings, before: Option<&Settings>) -> Result<Settings, Api
             value.clone_from(known);
         }
     }
-    Ok(config)
+    Ok(given)
 }
 
 /// `PUT /connectors/{c}/config`.
@@ -230,8 +234,9 @@ pub(super) async fn put_config(
     name_into(&name, &mut given)?;
     let decide = |configs: &Configs| {
         let before = configs.get(&name);
-        let config = unmasked(&given, before.as_ref().map(|before| &before.config))?;
-        check(connect, &config)?;
+        let given = unmasked(&given, before.as_ref().map(|before| &before.config))?;
+        check(connect, &given)?;
+        let config = given.settings;
         let record = ConfigRecord::Connector(name.clone(), Some(config.clone()));
         Ok::<_, ApiError>((vec![record], (before, config)))
     };
@@ -258,19 +263,17 @@ pub(super) async fn patch_config(
     let name = name.into_inner();
     let patch: Map<String, Value> =
         serde_json::from_slice(&bytes).map_err(|error| ApiError::malformed(&error))?;
-    let removed: Vec<_> = (patch.iter())
-        .filter(|(_, value)| value.is_null())
-        .map(|(key, _)| key.clone())
-        .collect();
-    let set = settings(patch)?;
+    let patch = settings(patch)?;
     let decide = |configs: &Configs| {
         let before = found(configs, &name)?;
-        let mut config = before.config.clone();
-        config.retain(|key, _| !removed.contains(key));
-        config.extend(set.clone());
-        name_into(&name, &mut config)?;
-        let config = unmasked(&config, Some(&before.config))?;
-        check(connect, &config)?;
+        let mut given = Given::default();
+        given.settings.clone_from(&before.config);
+        given.settings.retain(|key, _| !patch.nulls.contains(key));
+        given.settings.extend(patch.settings.clone());
+        name_into(&name, &mut given)?;
+        let given = unmasked(&given, Some(&before.config))?;
+        check(connect, &given)?;
+        let config = given.settings;
         let record = ConfigRecord::Connector(name.clone(), Some(config.clone()));
         Ok::<_, ApiError>((vec![record], info(&name, &config, before.tasks.len())))
     };
@@ -363,18 +366,23 @@ pub(super) async fn reset_topics(api: web::Data<Api>, name: web::Path<String>) -
 mod tests {
     use super::*;
 
-    fn settings(password: &str) -> Settings {
-        Settings::from([("my.password".to_owned(), password.to_owned())])
+    fn with(password: &str) -> Given {
+        let settings = Settings::from([("my.password".to_owned(), password.to_owned())]);
+        Given {
+            settings,
+            ..Given::default()
+        }
     }
 
     #[test]
     fn a_mask_stands_for_the_secret_that_is_there_when_it_is_decided() {
-        let given = settings(HIDDEN);
+        let given = with(HIDDEN);
         for secret in ["older", "newer"] {
-            let before = settings(secret);
-            assert_eq!(unmasked(&given, Some(&before)).unwrap(), before);
+            let before = with(secret).settings;
+            assert_eq!(unmasked(&given, Some(&before)).unwrap().settings, before);
         }
         assert!(unmasked(&given, None).is_err());
-        assert_eq!(unmasked(&settings("own"), None).unwrap(), settings("own"));
+        let own = with("own");
+        assert_eq!(unmasked(&own, None).unwrap().settings, own.settings);
     }
 }

@@ -216,6 +216,15 @@ pub(super) fn query(request: &HttpRequest, key: &str) -> Vec<String> {
         .collect()
 }
 
+/// A truth of a query as JAX-RS reads it: the first one counts, blank is as if it were not there, and whatever is not "true"
+/// is false.
+pub(super) fn flag(request: &HttpRequest, key: &str, default: bool) -> bool {
+    match query(request, key).first().map(|value| value.trim()) {
+        None | Some("") => default,
+        Some(value) => value.eq_ignore_ascii_case("true"),
+    }
+}
+
 async fn list(api: web::Data<Api>, request: HttpRequest) -> HttpResponse {
     let expand = query(&request, "expand");
     let names = found::names(&api);
@@ -281,15 +290,9 @@ async fn restart_task(api: web::Data<Api>, at: web::Path<(String, String)>) -> A
 async fn restart(api: web::Data<Api>, name: web::Path<String>, request: HttpRequest) -> Answer {
     let unknown = || ApiError::not_found(format!("Unknown connector: {name}"));
     let found = found::get(&api, &name).ok_or_else(unknown)?;
-    // Whatever is not "true" is false, as in Java.
-    let flag = |key| {
-        query(&request, key)
-            .iter()
-            .any(|value| value.eq_ignore_ascii_case("true"))
-    };
     let wanted = Restart {
-        include_tasks: flag("includeTasks"),
-        only_failed: flag("onlyFailed"),
+        include_tasks: flag(&request, "includeTasks", false),
+        only_failed: flag(&request, "onlyFailed", false),
     };
     let mut status = found.status();
     let due = |state: &str| state != "STOPPED" && (!wanted.only_failed || state == "FAILED");
