@@ -164,15 +164,22 @@ pub(super) fn running<'a>(shown: &'a Shown, name: &str) -> Option<&'a ConnectorV
 struct Root {
     version: &'static str,
     commit: &'static str,
-    /// Not asked for: there are several clusters.
+    /// Of the worker's cluster; with `run`, of the target of the first flow that copies. Null until a broker has said it.
     kafka_cluster_id: Option<String>,
 }
 
-async fn root() -> HttpResponse {
+async fn root(api: web::Data<Api>) -> HttpResponse {
+    let shown = api.shown();
+    let id = match &api.connect {
+        Some(connect) => connect.store.cluster_id(),
+        None => (shown.flows.iter())
+            .find(|flow| flow.config.replication_enabled)
+            .and_then(|flow| flow.target.id()),
+    };
     HttpResponse::Ok().json(Root {
         version: CONNECT_VERSION,
         commit: concat!("crosscurrent-", env!("CARGO_PKG_VERSION")),
-        kafka_cluster_id: None,
+        kafka_cluster_id: id.map(str::to_owned),
     })
 }
 

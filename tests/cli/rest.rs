@@ -106,6 +106,7 @@ fn a_flow_without_clusters_is_alive_and_not_ready() {
         (&flows[0]["flow"], &flows[0]["wanted"]),
         (&json!("a->b"), &json!("RUNNING"))
     );
+    assert_eq!(get("/").json()["kafka_cluster_id"], Value::Null);
     let names = get("/connectors").json();
     assert_eq!(names[0], "a->b.MirrorSourceConnector");
     assert_eq!(

@@ -208,6 +208,9 @@ fn created_by_post_it_copies(kind: Kind) {
         worker.ask("GET", "/connectors", &Value::Null).json(),
         json!([])
     );
+    let root = worker.order("GET", "/", &Value::Null, 200).json();
+    let west = kind.shared_pair().unwrap().west.cluster_id();
+    assert_eq!(root["kafka_cluster_id"], west);
     at.create_source();
     let heartbeat = worker.config("MirrorHeartbeatConnector", &[("tasks.max", "1")]);
     worker.order("PUT", "/connectors/hb/config", &heartbeat, 201);

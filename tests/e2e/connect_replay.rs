@@ -105,7 +105,6 @@ fn cases(replace: &[(&str, &str)]) -> Vec<Case> {
 fn plain(mut value: Value) -> Value {
     if let Some(members) = value.as_object_mut() {
         members.remove("commit");
-        members.remove("kafka_cluster_id");
         if let Some(trace) = members.get_mut("trace") {
             *trace = json!("why");
         }
@@ -179,6 +178,7 @@ fn recorded_conversation(kind: Kind) {
         .unwrap();
     let address = address_in(&product.output()).unwrap();
     let cases = cases(&[
+        ("vsfCsz2-TLyf-X5qwy-wkw", b.cluster_id()),
         (EAST, &a.bootstrap()),
         (WEST, &b.bootstrap()),
         ("127.0.0.1:50300", &address),
