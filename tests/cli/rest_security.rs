@@ -18,21 +18,21 @@ use serde_json::Value;
 use crate::http::{Answer, ask, exchange, send};
 use crate::program::{Folder, PATIENCE, STOP_PATIENCE, closed_port, command, one_flow, refused};
 
-const STORES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/stores");
+pub(crate) const STORES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/stores");
 /// `alice:canary-wonder`.
 const ALICE: &str = "Authorization: Basic YWxpY2U6Y2FuYXJ5LXdvbmRlcg==";
 
 /// A process whose file says how REST is reached.
-struct Served {
+pub(crate) struct Served {
     folder: Folder,
     process: Process,
     /// `host:port` of each listener, in their order; those of `admin.listeners` behind.
-    addresses: Vec<String>,
+    pub(crate) addresses: Vec<String>,
 }
 
 impl Served {
     /// `{folder}` in the lines is a folder with the credentials file `users`, `{stores}` that of the key stores.
-    fn start(lines: &str, environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(lines: &str, environment: &[(&str, &str)]) -> Self {
         let folder = Folder::with("");
         let place = folder.path().display().to_string();
         std::fs::write(folder.path().join("users"), "alice = canary-wonder\n").unwrap();
@@ -69,7 +69,7 @@ impl Served {
     }
 
     /// Ends it, in order; there was no panic, and no secret was said.
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.process.signal(Signal::SIGTERM).unwrap();
         let status = self.process.wait(STOP_PATIENCE).unwrap();
         assert_eq!(status.code(), Some(0), "{}", self.process.log_tail());
