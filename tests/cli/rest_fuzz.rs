@@ -2,8 +2,6 @@
 //!
 //! `FUZZ_SEED` chooses other requests, `FUZZ_REQUESTS` how many.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
-
 use crate::http::ask;
 use crate::random_requests::{Asked, Random, from_env, seed};
 use crate::rest::Running;
