@@ -200,10 +200,7 @@ fn a_renewed_certificate_is_shown() {
     assert!(trusted(&old));
     put("nonsense");
     let said = "cannot be used: the old ones still count";
-    await_that(said, PATIENCE, || {
-        served.folder.output().contains(said)
-    })
-    .unwrap();
+    await_that(said, PATIENCE, || served.folder.output().contains(said)).unwrap();
     assert!(trusted(&old));
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     std::fs::write(&new, made.cert.pem()).unwrap();
