@@ -51,9 +51,13 @@ pub(crate) use errors::ApiError;
 pub(crate) use listeners::{KeyFault, RestConfig};
 pub(crate) use plugins::Given;
 use server::{STOP_PATIENCE, Sockets};
+use tls::Tls;
 
 /// How often the control thread shows that it is alive.
 const BEAT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Between two looks at files of certificates.
+const RENEW_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What runs now.
 #[derive(Default)]
@@ -219,6 +223,10 @@ impl Rest {
         });
         let servers = servers.collect();
         spawn(beat(api.clone()));
+        let tls = config.tls();
+        if !tls.is_empty() {
+            spawn(renew(tls));
+        }
         Ok(Self { api, servers })
     }
 
@@ -247,6 +255,23 @@ async fn beat(api: web::Data<Api>) {
         ticks.tick().await;
         api.last_beat.store(now_ms(), Ordering::Release);
         api.windows.pass(&api.registry, Instant::now());
+    }
+}
+
+/// Reads certificates again when their files change.
+async fn renew(all: Vec<Arc<Tls>>) {
+    let mut ticks = interval(RENEW_INTERVAL);
+    loop {
+        ticks.tick().await;
+        for tls in all.clone() {
+            // Files may be far away. One look ends before the next begins.
+            if web::block(move || tls.renew(SystemTime::now()))
+                .await
+                .is_err()
+            {
+                return; // the process ends
+            }
+        }
     }
 }
 

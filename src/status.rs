@@ -3,9 +3,11 @@
 mod ask;
 #[cfg(feature = "demo")]
 mod screen;
+mod tls;
 mod view;
 
 use std::io::{self, IsTerminal, stdout};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use serde_json::Value;
 use tracing::error;
 
 use crate::tools::Output;
-use ask::Url;
+use ask::{Hidden, Server};
 use view::Health;
 
 /// Something is failed or halted.
@@ -32,6 +34,8 @@ Examples:
       what the process on this machine does, once
   crosscurrent status http://replicator-1:8083 --watch
       again every 2 seconds, on the whole terminal; q or Ctrl-C ends it
+  crosscurrent status https://replicator-1:8443 --ca ca.pem --user me:\"$PASSWORD\"
+      a process with TLS and passwords; without --ca the system's certificates count
   crosscurrent status --watch 10 --json
       one JSON object a line every 10 seconds: {\"ok\": ..., \"flows\": [...]}; see docs/rest.md, /v1/flows
   crosscurrent status >/dev/null || page-somebody
@@ -48,9 +52,15 @@ Exit codes, with --watch those of the last look:
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// Where the process serves REST: `http://[USER:PASSWORD@]HOST:PORT`.
+    /// Where the process serves REST: `http[s]://[USER:PASSWORD@]HOST:PORT`.
     #[arg(default_value = "http://127.0.0.1:8083")]
-    url: Url,
+    url: Hidden,
+    /// Certificates in PEM that an https process is trusted by, in place of the system's.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// For basic authentication, as in the URL. Both can be seen in the list of processes.
+    #[arg(long, value_name = "USER:PASSWORD")]
+    user: Option<Hidden>,
     /// Look again and again, after so many seconds each.
     #[arg(
         long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = WATCH_DEFAULT,
@@ -64,10 +74,11 @@ pub(crate) struct StatusArgs {
 
 /// Looks once, or until somebody has seen enough.
 pub(crate) fn run(args: &StatusArgs) -> ExitCode {
-    let shown = match args.watch.map(Duration::from_secs) {
-        None => once(args),
-        Some(pause) => watch(args, pause),
-    };
+    let server = Server::new(&args.url, args.user.as_ref(), args.ca.as_deref());
+    let shown = server.and_then(|server| match args.watch.map(Duration::from_secs) {
+        None => once(args, &server),
+        Some(pause) => watch(args, &server, pause),
+    });
     match shown {
         Ok(Health::Well) => ExitCode::SUCCESS,
         Ok(Health::Unwell) => ExitCode::from(EXIT_UNWELL),
@@ -83,29 +94,29 @@ pub(crate) fn run(args: &StatusArgs) -> ExitCode {
 ///
 /// # Errors
 /// Nobody answers, or not with flows.
-fn look(url: &Url) -> anyhow::Result<Vec<Value>> {
-    let flows = ask::get(url, "/v1/flows").with_context(|| format!("cannot ask {url}"))?;
+fn look(server: &Server) -> anyhow::Result<Vec<Value>> {
+    let flows = ask::get(server, "/v1/flows").with_context(|| format!("cannot ask {server}"))?;
     match flows {
         Value::Array(flows) => Ok(flows),
-        _ => anyhow::bail!("{url} answers, but not as crosscurrent does"),
+        _ => anyhow::bail!("{server} answers, but not as crosscurrent does"),
     }
 }
 
-fn once(args: &StatusArgs) -> anyhow::Result<Health> {
-    let flows = look(&args.url)?;
+fn once(args: &StatusArgs, server: &Server) -> anyhow::Result<Health> {
+    let flows = look(server)?;
     let mut out = Output::new();
     print(&mut out, args, &flows)?;
     Ok(view::health(&flows))
 }
 
-fn watch(args: &StatusArgs, pause: Duration) -> anyhow::Result<Health> {
+fn watch(args: &StatusArgs, server: &Server, pause: Duration) -> anyhow::Result<Health> {
     #[cfg(feature = "demo")]
     if !args.json && screen::is_possible() {
-        return screen::watch(&args.url, pause);
+        return screen::watch(server, pause);
     }
     let mut out = Output::new();
     loop {
-        let health = match look(&args.url) {
+        let health = match look(server) {
             Ok(flows) => {
                 print(&mut out, args, &flows)?;
                 view::health(&flows)

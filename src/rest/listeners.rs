@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rustls::ServerConfig;
 use topology::{ConfigProviders, Properties};
 use tracing::warn;
 
 use super::auth::{self, BasicAuth};
 use super::cors::{Cors, HeaderRules};
-use super::tls;
+use super::tls::Tls;
 use crate::cli::Listen;
 
 /// Connect's port. Connect listens on all addresses; without being told to, we are there for this machine alone.
@@ -38,6 +37,11 @@ impl<'a> Keys<'a> {
             properties,
             providers,
         }
+    }
+
+    /// What they are read from.
+    pub(super) fn parts(&self) -> (&'a Properties, &'a ConfigProviders) {
+        (self.properties, self.providers)
     }
 
     /// The value of `key`, if it is there and not blank.
@@ -111,7 +115,7 @@ impl Listener {
 pub(crate) struct Listeners {
     pub(crate) at: Vec<Listener>,
     /// There if one of them is https.
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// Where `/admin/loggers` is served.
@@ -204,6 +208,22 @@ impl RestConfig {
     }
 }
 
+impl RestConfig {
+    /// The certificates of all listeners.
+    pub(super) fn tls(&self) -> Vec<Arc<Tls>> {
+        let admin = match &self.admin {
+            Admin::Apart(listeners) => listeners.tls.clone(),
+            Admin::Beside | Admin::Nowhere => None,
+        };
+        self.listeners
+            .tls
+            .clone()
+            .into_iter()
+            .chain(admin)
+            .collect()
+    }
+}
+
 /// The text of a fault does not repeat the address: there may be a password in it.
 fn list(keys: &Keys, key: &str, text: &str, faults: &mut Vec<KeyFault>) -> Vec<Listener> {
     let mut listeners = Vec::new();
@@ -226,7 +246,7 @@ fn list(keys: &Keys, key: &str, text: &str, faults: &mut Vec<KeyFault>) -> Vec<L
 fn with_tls(keys: &Keys, at: Vec<Listener>, prefix: &str, faults: &mut Vec<KeyFault>) -> Listeners {
     let mut tls = None;
     if at.iter().any(|listener| listener.https) {
-        match tls::server_config(keys, keys.prefix_if_used(prefix), SystemTime::now()) {
+        match Tls::read(keys, keys.prefix_if_used(prefix), SystemTime::now()) {
             Ok(config) => tls = Some(Arc::new(config)),
             Err(fault) => faults.push(fault),
         }

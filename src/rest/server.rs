@@ -186,7 +186,7 @@ fn server(
     for one in bound {
         server = match &listeners.tls {
             Some(tls) if one.listener.https => {
-                server.listen_rustls_0_23(one.socket, rustls::ServerConfig::clone(tls))?
+                server.listen_rustls_0_23(one.socket, tls.config())?
             }
             _ => server.listen(one.socket)?,
         };

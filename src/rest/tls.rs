@@ -1,54 +1,33 @@
 //! The certificate that REST shows, and whose certificates it takes: Connect's `ssl.*` keys, for rustls.
 
 mod jks;
+mod renewal;
 mod stores;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ConfigBuilder, RootCertStore, ServerConfig, SupportedProtocolVersion, WantsVerifier};
 use tracing::warn;
 use x509_parser::parse_x509_certificate;
 use x509_parser::time::ASN1Time;
 
-use self::stores::Identity;
+use self::renewal::Shown;
+use self::stores::{Identity, KEYSTORE, TRUSTSTORE};
 use super::listeners::{KeyFault, Keys};
+pub(crate) use renewal::Tls;
 
 /// What the clients of a listener have to show.
 enum ClientAuth {
     None,
     Requested,
     Required,
-}
-
-/// Of the keys behind `prefix` (`listeners.https.`, or none).
-pub(super) fn server_config(
-    keys: &Keys,
-    prefix: &str,
-    now: SystemTime,
-) -> Result<ServerConfig, KeyFault> {
-    let ssl = Ssl { keys, prefix };
-    let provider = ssl.provider()?;
-    let versions = ssl.versions()?;
-    let identity = ssl.identity()?;
-    ssl.check_validity(&identity, now)?;
-    let builder = ServerConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(&versions)
-        .map_err(|error| ssl.fault("ssl.cipher.suites", error))?;
-    let builder = match ssl.verifier(provider)? {
-        Some(verifier) => builder.with_client_cert_verifier(verifier),
-        None => builder.with_no_client_auth(),
-    };
-    builder
-        .with_single_cert(identity.chain, identity.key)
-        .map_err(|error| {
-            let what = format!("key and certificate cannot be used together: {error}");
-            ssl.fault(ssl.key_of_identity(), what)
-        })
 }
 
 /// The `ssl.*` keys of one place.
@@ -70,6 +49,37 @@ impl Ssl<'_> {
 
     fn fault(&self, key: &str, what: impl std::fmt::Display) -> KeyFault {
         self.keys.fault(&format!("{}{key}", self.prefix), what)
+    }
+
+    /// What does not change while the process runs.
+    fn builder(&self) -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, KeyFault> {
+        ServerConfig::builder_with_provider(self.provider()?)
+            .with_protocol_versions(&self.versions()?)
+            .map_err(|error| self.fault("ssl.cipher.suites", error))
+    }
+
+    /// What is in the files now.
+    fn shown(&self, now: SystemTime) -> Result<Shown, KeyFault> {
+        let provider = self.provider()?;
+        let identity = self.identity()?;
+        self.check_validity(&identity, now)?;
+        let Identity { chain, key, .. } = identity;
+        let identity = CertifiedKey::from_der(chain, key, &provider).map_err(|error| {
+            let what = format!("key and certificate cannot be used together: {error}");
+            self.fault(self.key_of_identity(), what)
+        })?;
+        Ok(Shown {
+            identity: Arc::new(identity),
+            verifier: self.verifier(provider)?,
+        })
+    }
+
+    /// The files that certificates are in.
+    fn files(&self) -> Vec<PathBuf> {
+        let stores = [KEYSTORE, TRUSTSTORE];
+        (stores.iter().filter_map(|key| self.get(key)))
+            .map(PathBuf::from)
+            .collect()
     }
 
     fn versions(&self) -> Result<Vec<&'static SupportedProtocolVersion>, KeyFault> {

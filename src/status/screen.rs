@@ -9,7 +9,7 @@ use ratatui::text::{Line, Text};
 pub(super) use crate::demo::screen::is_possible;
 use crate::demo::screen::{Taken, is_stop_key, keys};
 
-use super::ask::Url;
+use super::ask::Server;
 use super::view::{self, Health};
 
 /// How long a key may have to wait. A look may take longer.
@@ -19,16 +19,16 @@ const KEYS_MS: u16 = 120;
 ///
 /// # Errors
 /// The terminal is gone.
-pub(super) fn watch(url: &Url, pause: Duration) -> anyhow::Result<Health> {
+pub(super) fn watch(server: &Server, pause: Duration) -> anyhow::Result<Health> {
     let mut taken = Taken::new()?;
     loop {
-        let (lines, health) = match super::look(url) {
+        let (lines, health) = match super::look(server) {
             Ok(flows) => (view::lines(&flows), view::health(&flows)),
             Err(error) => (vec![format!("{error:#}")], Health::Unreachable),
         };
         let next = Instant::now() + pause;
         while Instant::now() < next {
-            (taken.terminal).draw(|frame| draw(frame, url, &lines, health))?;
+            (taken.terminal).draw(|frame| draw(frame, server, &lines, health))?;
             if is_stop_key(&keys(KEYS_MS)?) {
                 return Ok(health);
             }
@@ -36,14 +36,14 @@ pub(super) fn watch(url: &Url, pause: Duration) -> anyhow::Result<Health> {
     }
 }
 
-fn draw(frame: &mut Frame<'_>, url: &Url, lines: &[String], health: Health) {
+fn draw(frame: &mut Frame<'_>, server: &Server, lines: &[String], health: Health) {
     let (said, color) = match health {
         Health::Well => ("well", Color::Green),
         Health::Unwell => ("needs a person", Color::Red),
         Health::Unreachable => ("does not answer", Color::Red),
     };
     let head = Line::from(vec![
-        format!("crosscurrent at {url}: ").into(),
+        format!("crosscurrent at {server}: ").into(),
         said.to_owned().fg(color).bold(),
         "   q ends".to_owned().dim(),
     ]);

@@ -18,24 +18,27 @@ use serde_json::Value;
 use crate::http::{Answer, ask, exchange, send};
 use crate::program::{Folder, PATIENCE, STOP_PATIENCE, closed_port, command, one_flow, refused};
 
-const STORES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/stores");
+pub(crate) const STORES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/stores");
 /// `alice:canary-wonder`.
 const ALICE: &str = "Authorization: Basic YWxpY2U6Y2FuYXJ5LXdvbmRlcg==";
 
 /// A process whose file says how REST is reached.
-struct Served {
+pub(crate) struct Served {
     folder: Folder,
     process: Process,
     /// `host:port` of each listener, in their order; those of `admin.listeners` behind.
-    addresses: Vec<String>,
+    pub(crate) addresses: Vec<String>,
 }
 
 impl Served {
     /// `{folder}` in the lines is a folder with the credentials file `users`, `{stores}` that of the key stores.
-    fn start(lines: &str, environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(lines: &str, environment: &[(&str, &str)]) -> Self {
         let folder = Folder::with("");
         let place = folder.path().display().to_string();
         std::fs::write(folder.path().join("users"), "alice = canary-wonder\n").unwrap();
+        // Its own, to be changed.
+        let pem = std::fs::read(format!("{STORES}/server.pem")).unwrap();
+        std::fs::write(folder.path().join("server.pem"), pem).unwrap();
         let lines = lines
             .replace("{folder}", &place)
             .replace("{stores}", STORES);
@@ -69,7 +72,7 @@ impl Served {
     }
 
     /// Ends it, in order; there was no panic, and no secret was said.
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.process.signal(Signal::SIGTERM).unwrap();
         let status = self.process.wait(STOP_PATIENCE).unwrap();
         assert_eq!(status.code(), Some(0), "{}", self.process.log_tail());
@@ -171,6 +174,44 @@ fn several_listeners_are_served() {
     let off = Served::start("listeners = http://127.0.0.1:0\nadmin.listeners =\n", &[]);
     assert_eq!(status(&off.addresses[0], "/admin/loggers"), 404);
     off.stop();
+}
+
+/// Goal: a certificate that takes the place of an old one is shown without a restart; one that cannot be read is said, and the
+/// old one still shown.
+#[test]
+fn a_renewed_certificate_is_shown() {
+    let served = Served::start(
+        "listeners = https://localhost:0\nlisteners.https.ssl.keystore.location = {folder}/server.pem\n",
+        &[],
+    );
+    let folder = served.folder.path().to_owned();
+    let put = |text: &str| {
+        std::fs::write(folder.join("beside"), text).unwrap();
+        std::fs::rename(folder.join("beside"), folder.join("server.pem")).unwrap();
+    };
+    let port = served.addresses[0].rsplit(':').next().unwrap();
+    let url = format!("https://localhost:{port}");
+    let trusted = |ca: &str| {
+        let mut status = command(&["status", &url, "--ca", ca]);
+        status.output().unwrap().status.success()
+    };
+    let (old, new) = (format!("{STORES}/ca.pem"), folder.join("new.pem"));
+    let new = new.display().to_string();
+    assert!(trusted(&old));
+    put("nonsense");
+    let said = "cannot be used: the old ones still count";
+    await_that(said, PATIENCE, || served.folder.output().contains(said)).unwrap();
+    assert!(trusted(&old));
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&new, made.cert.pem()).unwrap();
+    put(&format!(
+        "{}{}",
+        made.signing_key.serialize_pem(),
+        made.cert.pem()
+    ));
+    await_that("the new certificate", PATIENCE, || trusted(&new)).unwrap();
+    assert!(!trusted(&old));
+    served.stop();
 }
 
 /// Goal: a store of each kind serves; certificates of clients are asked for as the file says.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::program::{PATIENCE, closed_port, command};
 use crate::rest::Running;
+use crate::rest_security::{STORES, Served};
 
 fn status(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut all: Command = command(&["status"]);
@@ -82,4 +83,55 @@ fn a_flow_that_waits_is_shown_with_its_reason() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 
     running.stop();
+}
+
+/// Goal: a process with TLS and passwords is asked if both are right, else the reason is said; no password is.
+#[test]
+fn tls_and_passwords_are_spoken() {
+    let served = Served::start(
+        "listeners = https://localhost:0\nlisteners.https.ssl.keystore.location = {stores}/server.pem\n\
+         rest.basic.auth.file = {folder}/users\n",
+        &[],
+    );
+    let port = served.addresses[0].rsplit(':').next().unwrap();
+    let https = format!("https://localhost:{port}");
+    let with_user = format!("https://alice:canary-wonder@localhost:{port}");
+    let http = format!("http://alice:canary-wonder@localhost:{port}");
+    let (ca, other) = (format!("{STORES}/ca.pem"), format!("{STORES}/expired.pem"));
+    let alice = "alice:canary-wonder";
+    for (arguments, expected) in [
+        (vec![&*with_user, "--ca", &ca], Ok(())),
+        (vec![&https, "--ca", &ca, "--user", alice], Ok(())),
+        (vec![&https, "--ca", &ca], Err("--user USER:PASSWORD")),
+        (
+            vec![&https, "--ca", &ca, "--user", "alice:canary-x"],
+            Err("--user USER:PASSWORD"),
+        ),
+        (vec![&with_user, "--ca", &other], Err("--ca FILE")),
+        (
+            vec![&with_user, "--ca", "/nowhere"],
+            Err("cannot read /nowhere"),
+        ),
+        (vec![&http], Err("not")),
+        (vec![&http, "--ca", &ca], Err("write https://")),
+        (
+            vec!["http://alice:canary-wonder@localhost:x"],
+            Err("write http://HOST:PORT"),
+        ),
+        (vec![&with_user, "--user", alice], Err("one of both")),
+    ] {
+        let (code, out, error) = status(&arguments);
+        assert!(!format!("{out}{error}").contains("canary"), "{out}{error}");
+        match expected {
+            Ok(()) => assert_eq!((code, &*error), (Some(0), ""), "{arguments:?}"),
+            Err(said) => {
+                assert_eq!(code, Some(2), "{arguments:?}: {error}");
+                assert!(error.contains(said), "{arguments:?}: {error}");
+            }
+        }
+    }
+    let mut of_system = command(&["status", &with_user]);
+    let known = of_system.env("SSL_CERT_FILE", &ca).output().unwrap();
+    assert!(known.status.success(), "{known:?}");
+    served.stop();
 }

@@ -16,10 +16,10 @@ use super::{Ssl, jks};
 
 /// More than any store has.
 const STORE_BYTES_MAX: u64 = 16 << 20;
-const KEYSTORE: &str = "ssl.keystore.location";
+pub(super) const KEYSTORE: &str = "ssl.keystore.location";
 const CHAIN: &str = "ssl.keystore.certificate.chain";
 const KEY: &str = "ssl.keystore.key";
-const TRUSTSTORE: &str = "ssl.truststore.location";
+pub(super) const TRUSTSTORE: &str = "ssl.truststore.location";
 const TRUSTED: &str = "ssl.truststore.certificates";
 
 /// A key and the certificates that belong to it, its own first.

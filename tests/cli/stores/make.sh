@@ -7,18 +7,46 @@ other=canary-key
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-issue() { # NAME SUBJECT EXTENSIONS DAYS
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$work/$1.key" -out "$work/$1.csr" -subj "/CN=$2" 2>/dev/null
-    printf '%s\n' "$3" >"$work/$1.ext"
-    openssl x509 -req -in "$work/$1.csr" -CA ca.pem -CAkey "$work/ca.key" -CAcreateserial -CAserial "$work/serial" \
-        -days "$4" -extfile "$work/$1.ext" -out "$work/$1.crt" 2>/dev/null
+# They hold whatever the clock of a machine says: `openssl ca` is the one command of OpenSSL 3.0 that takes both dates.
+from=20000101000000Z
+to=20991231235959Z
+: >"$work/index"
+cat >"$work/ca.conf" <<CONF
+[ca]
+default_ca = test
+[test]
+database = $work/index
+new_certs_dir = $work
+rand_serial = yes
+default_md = sha256
+policy = any
+unique_subject = no
+[any]
+commonName = supplied
+CONF
+
+sign() { # CSR CERTIFICATE EXTENSIONS FROM TO OPTION...
+    printf '%s\n' "$3" >"$work/extensions"
+    csr=$1 certificate=$2 start=$4 end=$5
+    shift 5
+    openssl ca -batch -config "$work/ca.conf" -in "$csr" -out "$certificate" -notext -extfile "$work/extensions" -keyfile "$work/ca.key" \
+        -startdate "$start" -enddate "$end" "$@" 2>/dev/null
 }
 
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$work/ca.key" -out ca.pem -days 36500 \
-    -subj /CN=test-ca 2>/dev/null
-issue server localhost 'subjectAltName=DNS:localhost,IP:127.0.0.1' 36500
-issue client client 'extendedKeyUsage=clientAuth' 36500
-issue expired localhost 'subjectAltName=DNS:localhost' -1
+request() { # NAME SUBJECT
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$work/$1.key" -out "$work/$1.csr" -subj "/CN=$2" 2>/dev/null
+}
+
+issue() { # NAME SUBJECT EXTENSIONS TO
+    request "$1" "$2"
+    sign "$work/$1.csr" "$work/$1.crt" "$3" "$from" "$4" -cert ca.pem
+}
+
+request ca test-ca
+sign "$work/ca.csr" ca.pem 'basicConstraints=critical,CA:TRUE' "$from" "$to" -selfsign
+issue server localhost 'subjectAltName=DNS:localhost,IP:127.0.0.1' "$to"
+issue client client 'extendedKeyUsage=clientAuth' "$to"
+issue expired localhost 'subjectAltName=DNS:localhost' 20010101000000Z
 
 cat "$work/server.key" "$work/server.crt" ca.pem >server.pem
 cat "$work/client.key" "$work/client.crt" >client.pem
