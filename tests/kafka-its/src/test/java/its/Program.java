@@ -19,6 +19,7 @@ public final class Program {
     private static final Pattern URL = Pattern.compile("REST and metrics url=\"([^\"]+)\"");
     private static final Duration START_LIMIT = Duration.ofSeconds(60);
     private static final Duration STOP_LIMIT = Duration.ofSeconds(20);
+    /** Of this JVM. */
     private static final AtomicInteger STARTED = new AtomicInteger();
 
     private final Process process;
