@@ -98,6 +98,9 @@ Examples:
       only flows into west; run one such process near each cluster
   crosscurrent run mm2.properties --rest 0.0.0.0:8083
       REST API and metrics for other machines; curl localhost:8083/connectors?expand=status
+  crosscurrent run mm2.properties --rest-writable
+      ... and configurations can be changed: curl -X PATCH -H 'content-type: application/json' \\
+      localhost:8083/connectors/east-%3Ewest.MirrorSourceConnector/config -d '{\"topics\": \"orders.*\"}'
   RUST_LOG=info,actors=debug crosscurrent run mm2.properties --log-format json
       more log lines, one JSON object each
 
@@ -136,6 +139,10 @@ pub(crate) struct RunArgs {
     /// 127.0.0.1:8083.
     #[arg(long, value_name = "HOST:PORT|off")]
     pub(crate) rest: Option<Listen>,
+    /// Let REST change the configurations of connectors: their flow goes on with them at once, until this process ends.
+    /// At the next start the file counts.
+    #[arg(long)]
+    pub(crate) rest_writable: bool,
 }
 
 const CONNECT_EXAMPLES: &str = "\

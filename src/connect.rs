@@ -30,6 +30,7 @@ use crate::logging;
 use crate::rest::{Api, ConnectMode, Rest, RestConfig};
 use crate::signals::Signals;
 pub(crate) use configs::{Configs, Connector};
+pub(crate) use deployment::END_LIMIT;
 pub(crate) use plan::Idle;
 pub(crate) use providers::of as providers;
 pub(crate) use records::{ConfigRecord, Restart, Settings};
@@ -149,15 +150,15 @@ async fn run_worker(file: Arc<ConnectWorker>, rest: &RestConfig) -> anyhow::Resu
     let rest = Rest::serve(rest, |worker_id| {
         Api::of_connect(
             registry,
+            worker_id,
             ConnectMode {
                 file: file.clone(),
                 store: store.clone(),
-                worker_id,
             },
         )
     })
     .context("REST cannot listen")?;
-    let worker_id = rest.api().worker_id();
+    let worker_id = rest.api().worker_id.clone();
     let mut deployment = Deployment::new(
         worker,
         file.clone(),

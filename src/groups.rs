@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use actors::{NotSynced, SyncState};
 use clap::Args;
 use engine::cluster::{Cluster, GroupOffset, GroupState, OffsetAt};
 use serde_json::json;
@@ -13,7 +14,9 @@ use tracing::{error, warn};
 
 use crate::cli::LogFormat;
 use crate::tools::{self, Output};
-use crate::translate::pair::{Answer, At, Pair, log_offsets};
+use crate::translate::answer::Answer;
+use crate::translate::left::{self, Asked};
+use crate::translate::pair::{At, Pair, log_offsets};
 
 /// A cluster could not be asked.
 const EXIT_UNREACHABLE: u8 = 3;
@@ -30,13 +33,17 @@ The source's groups are those of consumers that have committed an offset in a to
 column says whether the target has what it should have:
   synced             the group's offset on the target is the translated one
   ahead              the group has read further on the target; it is never moved back
-  behind: REASON     the target has no offset or a lower one
-The reasons:
-  disabled           sync.group.offsets.enabled is not true, or checkpoints cannot be
-  filtered           groups, groups.exclude, topics or topics.exclude leave it out
-  unknown offset     there is no translation; the reason stands there
-  active             the group has members on the target, or that is not known
-  due                nothing is in the way: the next sync brings it
+  due                nothing is in the way: the next sync brings it, or the first record that is copied
+  behind: REASON     something is in the way
+  excluded: REASON   the configuration leaves it out
+The reasons, as of the metric crosscurrent_group_partitions_not_synced and of /v1/groups of a running process:
+  sync-is-off        sync.group.offsets.enabled is not true, or checkpoints cannot be
+  filtered-group     groups or groups.exclude leave it out
+  filtered-topic     topics or topics.exclude leave it out
+  nothing-replicated nothing of the partition was copied so far
+  below-map          another program copied what lies there
+  active-on-target   the group has members on the target, or that is not known
+  target-ahead       it has read further there
 Writes nothing.
 
 Exit codes:
@@ -86,15 +93,17 @@ async fn print(args: &GroupsArgs, flows: &[&FlowConfig]) -> anyhow::Result<()> {
         for row in rows(&pair, &args.groups).await? {
             let Row { group, place, .. } = &row;
             let (topic, partition) = place;
-            let (state, reason) = row.state();
+            let (state, why_not) = row.state();
+            let reason = why_not.as_ref().map(NotSynced::label);
             if args.json {
                 out.line(&json!({
                     "flow": flow.id.to_string(), "group": **group, "topic": **topic, "partition": partition,
                     "remote_topic": *row.remote.0,
                     "source": {"committed": row.committed, "lag": row.lag},
-                    "translated": row.translated.json(),
+                    "translated": row.translated.view(),
                     "target": {"committed": row.on_target, "lag": row.target_lag},
-                    "state": state, "reason": reason,
+                    "state": state.as_str(), "reason": reason,
+                    "message": why_not.map(|why_not| why_not.to_string()),
                 }))?;
                 continue;
             }
@@ -127,20 +136,27 @@ struct Row {
     translated: Answer,
     on_target: Option<i64>,
     target_lag: Option<i64>,
-    /// Why it is not synced, whatever the offsets are.
-    hindered: Option<&'static str>,
+    /// What is in the way, whatever the offsets are.
+    hindered: Option<NotSynced>,
 }
 
 impl Row {
-    /// The state and, of one that is behind, the reason.
-    fn state(&self) -> (&'static str, Option<&'static str>) {
-        let behind = |reason| ("behind", Some(reason));
-        match (self.translated.offset(), self.on_target) {
-            (Some(wanted), Some(found)) if wanted == found => ("synced", None),
-            (Some(wanted), Some(found)) if wanted < found => ("ahead", None),
-            (None, _) => behind(self.hindered.unwrap_or("unknown offset")),
-            _ => behind(self.hindered.unwrap_or("due")),
-        }
+    /// The state, and what keeps the target from having what it should.
+    fn state(&self) -> (SyncState, Option<NotSynced>) {
+        let why_not = match (&self.translated, self.on_target) {
+            (Answer::Exact(wanted) | Answer::AtLeast(wanted, _), Some(found))
+                if *wanted <= found =>
+            {
+                (*wanted < found).then_some(NotSynced::TargetAhead)
+            }
+            (Answer::Unknown(why_not, _), _) => {
+                Some(self.hindered.clone().unwrap_or_else(|| why_not.clone()))
+            }
+            _ if self.hindered.is_none() => return (SyncState::Due, None),
+            _ => self.hindered.clone(),
+        };
+        let state = why_not.as_ref().map_or(SyncState::Synced, NotSynced::state);
+        (state, why_not)
     }
 }
 
@@ -179,9 +195,9 @@ async fn rows(pair: &Pair, wanted: &[String]) -> anyhow::Result<Vec<Row>> {
         log_offsets(&pair.target, &targets, OffsetAt::Earliest),
     );
     let (ends, target_ends, target_starts) = (ends?, target_ends?, target_starts?);
-    let mut rows = Vec::new();
+    let start = |remote: &At| target_starts.get(remote).copied().unwrap_or(0);
+    let mut rows: Vec<Row> = Vec::new();
     for (group, place, remote, committed) in found {
-        let start = target_starts.get(&remote).copied().unwrap_or(0);
         let there = on_target.get(&group).and_then(|offsets| {
             let same =
                 |offset: &&GroupOffset| offset.topic == remote.0 && offset.partition == remote.1;
@@ -193,7 +209,7 @@ async fn rows(pair: &Pair, wanted: &[String]) -> anyhow::Result<Vec<Row>> {
         };
         let lag = |end: Option<&i64>, at: i64| end.map(|end| end.saturating_sub(at).max(0));
         rows.push(Row {
-            translated: pair.forward(&place.0, place.1, committed, start),
+            translated: pair.forward(&place.0, place.1, committed, start(&remote)),
             lag: lag(ends.get(&place), committed),
             target_lag: there.and_then(|at| lag(target_ends.get(&remote), at)),
             hindered: hindered(&pair.flow, &group, &place.0, state),
@@ -204,24 +220,33 @@ async fn rows(pair: &Pair, wanted: &[String]) -> anyhow::Result<Vec<Row>> {
             committed,
         });
     }
+    let below = (rows.iter_mut())
+        .filter(|row| pair.is_below_map(&row.place.0, row.place.1, &row.translated))
+        .map(|row| Asked {
+            group: row.group.clone(),
+            place: row.place.clone(),
+            log_start: start(&row.remote),
+            remote: row.remote.clone(),
+            offset: row.committed,
+            answer: &mut row.translated,
+        });
+    left::ask(pair, below.collect()).await?;
     rows.sort_by(|a, b| (&a.group, &a.place).cmp(&(&b.group, &b.place)));
     Ok(rows)
 }
 
-fn hindered(
-    flow: &FlowConfig,
-    group: &str,
-    topic: &str,
-    state: GroupState,
-) -> Option<&'static str> {
+fn hindered(flow: &FlowConfig, group: &str, topic: &str, state: GroupState) -> Option<NotSynced> {
     let config = &flow.offsets;
     if config.sync_group_offsets.is_none() || !config.checkpoints_refused.is_empty() {
-        return Some("disabled");
+        return Some(NotSynced::SyncIsOff);
     }
-    if !config.group_filter.accepts(group) || !config.topic_filter.verdict(topic).is_replicated() {
-        return Some("filtered");
+    if !config.group_filter.accepts(group) {
+        return Some(NotSynced::FilteredGroup);
     }
-    state.may_have_members().then_some("active")
+    if !config.topic_filter.verdict(topic).is_replicated() {
+        return Some(NotSynced::FilteredTopic);
+    }
+    (state.may_have_members()).then_some(NotSynced::ActiveOnTarget)
 }
 
 /// The groups that are wanted, or all.

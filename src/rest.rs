@@ -8,16 +8,20 @@ mod changes;
 mod connect;
 mod connectors;
 mod cors;
+mod edits;
 mod errors;
 mod found;
+mod groups;
 mod listeners;
 mod loggers;
 mod native;
 mod offsets;
 mod openapi;
+mod paging;
 mod plugins;
 mod server;
 mod tls;
+mod translations;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -36,7 +40,12 @@ use tracing::{error, info, warn};
 
 use crate::connect::{Idle, Store};
 use crate::metrics::{self, Windows};
+pub(crate) use changes::{name_into, unmask};
+pub(crate) use connect::running;
+use connectors::KINDS;
 pub(crate) use connectors::{CONNECT_VERSION, ConnectorView, StateView, of_task};
+pub(crate) use edits::{Edit, Edits, NewConfig};
+pub(crate) use errors::ApiError;
 pub(crate) use listeners::{KeyFault, RestConfig};
 use server::{STOP_PATIENCE, Sockets};
 
@@ -56,7 +65,6 @@ pub(crate) struct Shown {
 pub(crate) struct ConnectMode {
     pub(crate) file: Arc<ConnectWorker>,
     pub(crate) store: Arc<Store>,
-    pub(crate) worker_id: Arc<str>,
 }
 
 /// What requests see.
@@ -64,6 +72,10 @@ pub(crate) struct Api {
     shown: RwLock<Arc<Shown>>,
     /// None: connectors are made from a file.
     pub(crate) connect: Option<ConnectMode>,
+    /// Without `connect`: the file's connectors may be changed.
+    edits: Option<Edits>,
+    /// The server's address.
+    pub(crate) worker_id: Arc<str>,
     pub(crate) registry: Registry,
     pub(crate) windows: Windows,
     pub(crate) started: Instant,
@@ -79,34 +91,39 @@ pub(crate) struct Rest {
 }
 
 impl Api {
-    /// Of a worker that was just started; `worker_id` is the server's address.
-    pub(crate) fn new(worker: &Worker, config: &MirrorConfig, worker_id: &Arc<str>) -> Self {
-        let flows = worker.flows();
-        let connectors = flows.iter().filter_map(|flow| {
-            let supervisor = worker.supervisor(flow)?;
-            let properties = config.properties();
-            Some(ConnectorView::of_flow(
-                flow, supervisor, properties, worker_id,
-            ))
-        });
-        let connectors = connectors.flatten().collect();
-        let shown = Shown {
-            connectors,
-            flows,
-            ..Shown::default()
+    /// Of a worker that was just started.
+    pub(crate) fn new(
+        worker: &Worker,
+        file: &MirrorConfig,
+        worker_id: Arc<str>,
+        edits: Option<Edits>,
+    ) -> Self {
+        let api = Self {
+            edits,
+            ..Self::of(worker.registry().clone(), worker_id)
         };
-        Self::of(worker.registry().clone(), shown, None)
+        api.show_file(worker, file);
+        api
     }
 
     /// Of a Connect worker: nothing is shown until it has looked at its topics.
-    pub(crate) fn of_connect(registry: Registry, connect: ConnectMode) -> Self {
-        Self::of(registry, Shown::default(), Some(connect))
+    pub(crate) fn of_connect(
+        registry: Registry,
+        worker_id: Arc<str>,
+        connect: ConnectMode,
+    ) -> Self {
+        Self {
+            connect: Some(connect),
+            ..Self::of(registry, worker_id)
+        }
     }
 
-    fn of(registry: Registry, shown: Shown, connect: Option<ConnectMode>) -> Self {
+    fn of(registry: Registry, worker_id: Arc<str>) -> Self {
         Self {
-            shown: RwLock::new(Arc::new(shown)),
-            connect,
+            shown: RwLock::default(),
+            connect: None,
+            edits: None,
+            worker_id,
             registry,
             windows: Windows::new(Instant::now()),
             started: Instant::now(),
@@ -115,15 +132,24 @@ impl Api {
         }
     }
 
+    /// From now on the flows of a file run as they do now.
+    pub(crate) fn show_file(&self, worker: &Worker, file: &MirrorConfig) {
+        let flows = worker.flows();
+        let connectors = flows.iter().filter_map(|flow| {
+            let supervisor = worker.supervisor(flow)?;
+            let of = |kind| ConnectorView::of_file(flow, supervisor, file, kind, &self.worker_id);
+            Some(KINDS.map(of))
+        });
+        self.show(Shown {
+            connectors: connectors.flatten().collect(),
+            flows,
+            ..Shown::default()
+        });
+    }
+
     /// From now on this is what runs.
     pub(crate) fn show(&self, shown: Shown) {
         *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
-    }
-
-    /// How a Connect worker names itself; empty for other processes.
-    pub(crate) fn worker_id(&self) -> Arc<str> {
-        let connect = self.connect.as_ref();
-        connect.map_or_else(|| "".into(), |connect| connect.worker_id.clone())
     }
 
     /// What runs now, for one answer: meanwhile it may be replaced.
@@ -147,14 +173,19 @@ impl Api {
 
 impl Rest {
     /// Serves the flows of `worker`. None, with a warning, if an address cannot be had: flows go on without.
-    pub(crate) fn start(config: &RestConfig, worker: &Worker, file: &MirrorConfig) -> Option<Self> {
+    pub(crate) fn start(
+        config: &RestConfig,
+        worker: &Worker,
+        file: &MirrorConfig,
+        edits: Option<Edits>,
+    ) -> Option<Self> {
         let refused = |error: io::Error| {
             warn!(
                 %error,
                 "REST and metrics are off, the flows run: give another address with --rest HOST:PORT, or --rest off"
             );
         };
-        let api = |worker_id| Api::new(worker, file, &worker_id);
+        let api = |worker_id| Api::new(worker, file, worker_id, edits);
         Self::serve(config, api).map_err(refused).ok()
     }
 

@@ -1,5 +1,7 @@
 //! `crosscurrent run FILE`.
 
+mod edited;
+
 use std::io::{IsTerminal, Write, stderr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -11,10 +13,10 @@ use topology::MirrorConfig;
 use tracing::{error, info};
 
 use crate::cli::{LogFormat, RunArgs};
-use crate::config;
+use crate::config::{self, Fault};
 use crate::console::{SUMMARY_INTERVAL, Summary, Watch};
 use crate::logging;
-use crate::rest::{Rest, RestConfig};
+use crate::rest::{Edits, Rest, RestConfig};
 use crate::signals::Signals;
 
 /// A bad command line or configuration, as clap exits too.
@@ -40,10 +42,20 @@ pub(crate) fn run(args: &RunArgs, format: LogFormat) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    if args.rest_writable && rest.is_none() {
+        let what = "--rest-writable: there is no REST with --rest off; leave one of them out";
+        logging::report(format, &[Fault::of(&args.file, None, what.to_owned())]);
+        return ExitCode::from(EXIT_CONFIG);
+    }
     config::report_keys(&args.file, &config);
     // A summary between JSON objects would break whoever reads them.
     let summaries = format == LogFormat::Text && stderr().is_terminal();
-    match actix::System::new().block_on(run_flows(&config, rest.as_ref(), summaries)) {
+    match actix::System::new().block_on(run_flows(
+        config,
+        rest.as_ref(),
+        args.rest_writable,
+        summaries,
+    )) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(EXIT_UNCLEAN),
         Err(error) => {
@@ -55,8 +67,9 @@ pub(crate) fn run(args: &RunArgs, format: LogFormat) -> ExitCode {
 
 /// True if everything was acknowledged and stored at the end.
 async fn run_flows(
-    config: &MirrorConfig,
+    mut config: MirrorConfig,
     rest: Option<&RestConfig>,
+    writable: bool,
     summaries: bool,
 ) -> anyhow::Result<bool> {
     let mut signals = Signals::new().context("cannot handle signals")?;
@@ -68,8 +81,10 @@ async fn run_flows(
             "flow"
         );
     }
-    let worker = Worker::start(config.flows()).context("cannot start threads")?;
-    let rest = rest.and_then(|rest| Rest::start(rest, &worker, config));
+    let mut worker = Worker::start(config.flows()).context("cannot start threads")?;
+    let (edits, mut wanted) = Edits::new();
+    let edits = writable.then_some(edits);
+    let rest = rest.and_then(|rest| Rest::start(rest, &worker, &config, edits));
     let (mut summary, mut watch) = (Summary::new(Instant::now()), Watch::default());
     let mut ticks = interval_at(
         tokio::time::Instant::now() + SUMMARY_INTERVAL,
@@ -78,6 +93,11 @@ async fn run_flows(
     loop {
         tokio::select! {
             () = signals.next() => break,
+            Some(edit) = wanted.recv() => {
+                if let Some(rest) = &rest {
+                    edited::apply(&mut worker, &mut config, rest.api(), edit).await;
+                }
+            }
             _ = ticks.tick() => {
                 watch.look(&worker.flows(), worker.registry(), Instant::now());
                 if summaries {

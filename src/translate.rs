@@ -1,5 +1,7 @@
 //! `crosscurrent translate FILE --group G`: a group's place, on the other cluster.
 
+pub(crate) mod answer;
+pub(crate) mod left;
 pub(crate) mod pair;
 
 use std::path::PathBuf;
@@ -14,7 +16,9 @@ use tracing::error;
 
 use crate::cli::LogFormat;
 use crate::tools::{self, Output};
-use pair::{Answer, At, Pair, log_offsets};
+use answer::Answer;
+use left::Asked;
+use pair::{At, Pair, log_offsets};
 
 /// Some offset has no translation, or the group has none.
 const EXIT_UNKNOWN: u8 = 1;
@@ -33,7 +37,8 @@ Examples:
 
 Reads the offsets that the group has committed, and the offset map that the flow stores about once a second. Writes
 nothing. An offset is exact; or `at least`: reading from there reads everything, some of it perhaps twice; or
-unknown. What is not exact has its reason.
+unknown. What is not exact has its reason. Where the map does not reach, what MirrorMaker 2 has copied is translated by
+the offset syncs and checkpoints that it left.
 
 Exit codes:
   0  every offset of the group in a topic that is copied has a translation
@@ -94,7 +99,7 @@ async fn print(args: &TranslateArgs, flows: &[&FlowConfig]) -> anyhow::Result<bo
                 out.line(&json!({
                     "flow": flow.id.to_string(), "group": group, "reverse": args.reverse,
                     "topic": *from.0, "partition": from.1, "offset": offset,
-                    "translated_topic": to.0, "translated": answer.json(),
+                    "translated_topic": to.0, "translated": answer.view(),
                 }))?;
             } else {
                 let ((topic, partition), (other, _)) = (&from, &to);
@@ -152,18 +157,31 @@ async fn translate(pair: &Pair, group: &str, reverse: bool) -> anyhow::Result<Ve
         .map(|(offset, there)| (there.as_str().into(), offset.partition))
         .collect();
     let starts = log_offsets(other, &places, OffsetAt::Earliest).await?;
-    let translated = lines
-        .into_iter()
-        .zip(places)
+    let start = |place: &At| starts.get(place).copied().unwrap_or(0);
+    let mut translated: Vec<Line> = (lines.into_iter().zip(&places))
         .map(|((offset, there), place)| {
-            let start = starts.get(&place).copied().unwrap_or(0);
             let (partition, at) = (offset.partition, offset.offset);
             let answer = if reverse {
-                pair.back(&there, partition, at, start)
+                pair.back(&there, partition, at, start(place))
             } else {
-                pair.forward(&offset.topic, partition, at, start)
+                pair.forward(&offset.topic, partition, at, start(place))
             };
             ((offset.topic, partition), at, (there, partition), answer)
-        });
-    Ok(translated.collect())
+        })
+        .collect();
+    // The other way MirrorMaker 2 has no translation.
+    if !reverse {
+        let below = (translated.iter_mut().zip(&places))
+            .filter(|((from, _, _, answer), _)| pair.is_below_map(&from.0, from.1, answer))
+            .map(|((from, offset, _, answer), place)| Asked {
+                group: group.into(),
+                place: from.clone(),
+                remote: place.clone(),
+                offset: *offset,
+                log_start: start(place),
+                answer,
+            });
+        left::ask(pair, below.collect()).await?;
+    }
+    Ok(translated)
 }

@@ -12,6 +12,7 @@ mod routes;
 mod status;
 mod sync;
 mod topic;
+mod translated;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,9 @@ use tokio::time::Instant;
 use topology::{FlowConfig, Pace};
 use tracing::{debug, error, info, warn};
 
-pub use status::{Group, GroupPartition, GroupStatus, Groups, NotSynced};
+pub use status::{Group, GroupPartition, GroupStatus, Groups, NotSynced, SyncState};
+pub use topic::{read_checkpoints, read_offset_syncs};
+pub use translated::Translated;
 
 use crate::backoff::Backoff;
 use crate::flow::Flow;

@@ -30,7 +30,10 @@ mod worker;
 
 pub use arbiters::{ABANDONED_ARBITERS_MAX, ArbiterId, DataArbiters, ReplaceError};
 pub use backoff::Backoff;
-pub use checkpoints::{CheckpointsActor, Group, GroupPartition, GroupStatus, Groups, NotSynced};
+pub use checkpoints::{
+    CheckpointsActor, Group, GroupPartition, GroupStatus, Groups, NotSynced, SyncState, Translated,
+    read_checkpoints, read_offset_syncs,
+};
 pub use control::{Control, ControlledConnector, TargetState};
 pub use flow::Flow;
 pub use heartbeat::HeartbeatActor;

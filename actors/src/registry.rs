@@ -253,6 +253,11 @@ impl Registry {
         self.partitions.get(key).map(|status| status.snapshot())
     }
 
+    /// The source's log end of one partition, as of the last fetch.
+    pub fn high_watermark(&self, key: &PartitionKey) -> Option<i64> {
+        known(&self.partitions.get(key)?.high_watermark)
+    }
+
     /// All partitions, ordered by flow, topic and partition.
     pub fn snapshots(&self) -> Vec<PartitionSnapshot> {
         let mut all: Vec<_> = self
@@ -623,6 +628,8 @@ mod tests {
         status.fetched(10, 100);
         let fetched = status.snapshot();
         assert_eq!((fetched.acked, fetched.lag_records), (Some(-1), Some(100)));
+        let end = |flow| registry.high_watermark(&key(flow, "orders", 0));
+        assert_eq!((end("a->b"), end("b->a")), (Some(100), None));
         status.acknowledged(9, 10, 640, 1_700_000_000_000);
         let acked = status.snapshot();
         assert_eq!((acked.acked, acked.lag_records), (Some(9), Some(90)));

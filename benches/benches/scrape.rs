@@ -1,6 +1,11 @@
 //! What looking costs: `/metrics` and `/v1/partitions` with 10,000 partitions, and what a scrape every second takes from
-//! copying. Both clusters live in this process, the product in one of its own. `--topics N`, `--records N`.
+//! copying. Both clusters live in this process, the product in one of its own. `--topics N`, `--records N` (of one round),
+//! `--rounds N`.
+//!
+//! The scrape's own thread is known by its work while nothing is copied: what the others use for the same load, with and
+//! without scrapes in turn, is what copying pays.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +30,7 @@ fn main() -> Result<()> {
     let args = Args::read();
     let topics: usize = args.number("--topics", 100, 1)?;
     let records: u64 = args.number("--records", 1_000_000, 2_000)?;
+    let rounds: usize = args.number("--rounds", 3, 1)?;
     let program = args.program()?;
     let start = || EmbeddedCluster::start_with(Settings::default());
     let (east, west) = (start()?, start()?);
@@ -36,8 +42,10 @@ fn main() -> Result<()> {
             .create_topic(&name, PARTITIONS, 1, &[])
             .map_err(said)?;
     }
-    let loads = ["scrape-load-alone", "scrape-load-looked-at"];
-    for name in loads {
+    let loads: Vec<_> = (0..2 * rounds)
+        .map(|at| (format!("scrape-load-{at}"), at % 2 == 1))
+        .collect();
+    for (name, _) in &loads {
         let partitions = i32::try_from(LOAD_PARTITIONS)?;
         // The records are of 2023.
         let keep = [("retention.ms", "-1")];
@@ -45,7 +53,8 @@ fn main() -> Result<()> {
             .create_topic(name, partitions, 1, &keep)
             .map_err(said)?;
     }
-    let all = topics * usize::try_from(PARTITIONS)? + 2 * usize::try_from(LOAD_PARTITIONS)?;
+    let all =
+        topics * usize::try_from(PARTITIONS)? + loads.len() * usize::try_from(LOAD_PARTITIONS)?;
 
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
     let listen = format!("listeners = http://{address}\n");
@@ -65,8 +74,12 @@ fn main() -> Result<()> {
     let mut report = Report::new("scrape");
     report.add("partitions", all as f64);
     let before = product.usage()?;
+    let threads_before = product.thread_cpu_seconds()?;
     let (ms, bytes) = timed(&address, "/metrics")?;
     let after = product.usage()?;
+    let used = since(&threads_before, &product.thread_cpu_seconds()?);
+    let busiest = used.iter().max_by(|a, b| a.1.total_cmp(b.1));
+    let scraper = *busiest.context("a process without threads")?.0;
     // What the idle flow takes meanwhile is in it.
     let each = (after.cpu_seconds - before.cpu_seconds) * 1e3 / SCRAPES as f64;
     report.promise("metrics_ms_median", middle(&ms)?, SCRAPE_MS_MAX);
@@ -84,7 +97,8 @@ fn main() -> Result<()> {
     report.add("flows_ms_median", middle(&ms)?);
 
     let gb = (records * u64::try_from(RECORD_BYTES)?) as f64 / 1e9;
-    for (name, is_scraped) in loads.into_iter().zip([false, true]) {
+    let mut per_gb: [Vec<f64>; 2] = Default::default();
+    for (name, is_scraped) in &loads {
         let copy = format!("east.{name}");
         let copied = || -> u64 {
             let ends = target.end_offsets(&copy).unwrap_or_default();
@@ -94,8 +108,8 @@ fn main() -> Result<()> {
         };
         let over = AtomicBool::new(false);
         let (before, after, scrapes) = thread::scope(|scope| -> Result<_> {
-            let scraping = scope.spawn(|| every_second(&address, is_scraped, &over));
-            let before = product.usage()?;
+            let scraping = scope.spawn(|| every_second(&address, *is_scraped, &over));
+            let before = (product.usage()?, product.thread_cpu_seconds()?);
             let copied = (|| {
                 load(
                     &source,
@@ -105,7 +119,8 @@ fn main() -> Result<()> {
                     BATCH_RECORDS,
                     Codec::None,
                 )?;
-                product.await_usage("the last record", PATIENCE, || copied() >= records)
+                product.await_usage("the last record", PATIENCE, || copied() >= records)?;
+                Ok::<_, anyhow::Error>((product.usage()?, product.thread_cpu_seconds()?))
             })();
             over.store(true, Ordering::Relaxed);
             let scrapes = scraping
@@ -113,12 +128,27 @@ fn main() -> Result<()> {
                 .map_err(|_| anyhow!("scraping panicked"))??;
             Ok((before, copied?, scrapes))
         })?;
-        let what = if is_scraped { "scraped" } else { "alone" };
-        let cpu = after.cpu_seconds - before.cpu_seconds;
-        report.add(format!("{what}_seconds"), after.seconds - before.seconds);
-        report.add(format!("{what}_cpu_seconds_per_gb"), cpu / gb);
+        let what = if *is_scraped { "scraped" } else { "alone" };
+        let used = since(&before.1, &after.1);
+        let copying: f64 = (used.iter())
+            .filter(|(thread, _)| **thread != scraper)
+            .map(|(_, seconds)| seconds)
+            .sum();
+        per_gb[usize::from(*is_scraped)].push(copying / gb);
+        report.add(
+            format!("{what}_seconds"),
+            after.0.seconds - before.0.seconds,
+        );
+        report.add(format!("{what}_copying_cpu_seconds_per_gb"), copying / gb);
+        let scraping = used.get(&scraper).copied().unwrap_or(0.0);
+        report.add(format!("{what}_scraping_cpu_seconds"), scraping);
         report.add(format!("{what}_scrapes"), scrapes as f64);
     }
+    per_gb
+        .iter_mut()
+        .for_each(|all| all.sort_by(f64::total_cmp));
+    let [alone, scraped] = &per_gb;
+    report.add("scraped_to_alone_median", middle(scraped)? / middle(alone)?);
     report.add("rss_mb_peak", product.usage()?.rss_mb_peak);
     product.stop()?;
     report.print(args.json);
@@ -139,6 +169,15 @@ fn timed(address: &str, path: &str) -> Result<(Vec<f64>, usize)> {
 
 fn middle(times: &[f64]) -> Result<f64> {
     times.get(times.len() / 2).copied().context("no times")
+}
+
+/// What each thread has used since, in seconds.
+fn since(before: &BTreeMap<u32, f64>, now: &BTreeMap<u32, f64>) -> BTreeMap<u32, f64> {
+    let used = now.iter().map(|(thread, seconds)| {
+        let before = before.get(thread).copied().unwrap_or(0.0);
+        (*thread, seconds - before)
+    });
+    used.collect()
 }
 
 fn every_second(address: &str, is_scraped: bool, over: &AtomicBool) -> Result<usize> {

@@ -1,5 +1,6 @@
 //! Two clusters of one real broker each, the product between them, and what it uses.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -174,6 +175,18 @@ impl Running {
             cpu_seconds: process.cpu_time()?.as_secs_f64(),
             rss_mb_peak: process.rss_bytes_peak()? as f64 / 1e6,
         })
+    }
+
+    /// CPU time of each of its threads so far, by thread. Unit: seconds.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn thread_cpu_seconds(&mut self) -> Result<BTreeMap<u32, f64>> {
+        let times = self.product.process().thread_cpu_times().map_err(said)?;
+        Ok(times
+            .into_iter()
+            .map(|(thread, time)| (thread, time.as_secs_f64()))
+            .collect())
     }
 
     /// Waits until `done`, looking every few milliseconds, and says what was used until then.

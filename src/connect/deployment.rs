@@ -19,7 +19,7 @@ use crate::rest::{Api, ConnectorView, Shown, now_ms, of_task};
 
 /// Bound on draining a flow that ends while the worker runs on, and storing its positions; as Connect's
 /// `task.shutdown.graceful.timeout.ms`. Signals wait for it.
-const END_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// The flows of a Connect worker.
 pub(crate) struct Deployment {

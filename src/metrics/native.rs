@@ -136,7 +136,7 @@ fn groups(text: &mut Text, scrape: &Scrape<'_>) {
     text.family(&t::NOT_SYNCED);
     for flow in scrape.flows {
         let mut reasons: BTreeMap<&'static str, u64> = BTreeMap::new();
-        for group in flow.groups.snapshot().values() {
+        flow.groups.each(|_, group| {
             let why = group
                 .partitions
                 .values()
@@ -144,7 +144,7 @@ fn groups(text: &mut Text, scrape: &Scrape<'_>) {
             for why_not in why.chain(&group.why_not) {
                 *reasons.entry(why_not.label()).or_default() += 1;
             }
-        }
+        });
         for (reason, count) in reasons {
             let labels = labels(&[("flow", &flow.label), ("reason", reason)]);
             text.series(&t::NOT_SYNCED, &labels, count);

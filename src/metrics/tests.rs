@@ -45,7 +45,7 @@ fn api(partitions: i32) -> (Api, Worker) {
         let at = (Arc::from("orders"), 0);
         (flow.groups).note_checkpoint(&"g-1".into(), &at, &"a.orders".into(), 67, now_ms());
     }
-    let api = Api::new(&worker, &config, &Arc::from("127.0.0.1:8083"));
+    let api = Api::new(&worker, &config, Arc::from("127.0.0.1:8083"), None);
     (api, worker)
 }
 

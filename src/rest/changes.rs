@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 use topology::connect_def::{self, ConfigFault, Report};
 use topology::{ConfigError, ConnectorSet, identify};
 
-use super::connect::{CONFIG_IS_A_FILE, body, running};
+use super::connect::{CONFIG_IS_A_FILE, CONNECTORS_ARE_A_FILE, body, running};
 use super::connectors::{HIDDEN, InfoView, TaskId};
+use super::edits::NewConfig;
 use super::errors::{Answer, ApiError, plain};
 use super::found::{find, masked_all};
 use super::plugins::{read_config, settings};
@@ -30,9 +31,12 @@ impl From<StoreError> for ApiError {
 }
 
 fn writable(api: &Api) -> Result<&ConnectMode, ApiError> {
-    api.connect
-        .as_ref()
-        .ok_or_else(|| ApiError::conflict(CONFIG_IS_A_FILE))
+    let why = if api.edits.is_some() {
+        CONNECTORS_ARE_A_FILE
+    } else {
+        CONFIG_IS_A_FILE
+    };
+    api.connect.as_ref().ok_or_else(|| ApiError::conflict(why))
 }
 
 /// A body without a type is taken for JSON.
@@ -107,11 +111,11 @@ pub(super) async fn create(
         Ok((records, ()))
     };
     connect.store.change(decide).await?;
-    Ok(created(connect, &name, &config))
+    Ok(created(&api, &name, &config))
 }
 
-fn created(connect: &ConnectMode, name: &str, config: &Settings) -> HttpResponse {
-    let location = format!("http://{}/connectors/{}", connect.worker_id, in_url(name));
+fn created(api: &Api, name: &str, config: &Settings) -> HttpResponse {
+    let location = format!("http://{}/connectors/{}", api.worker_id, in_url(name));
     HttpResponse::Created()
         .insert_header((header::LOCATION, location))
         .json(info(name, config, 0))
@@ -146,7 +150,7 @@ fn in_url(name: &str) -> String {
 }
 
 /// `name` is part of the configuration, and must be the same there.
-fn name_into(name: &str, config: &mut Settings) -> Result<(), ApiError> {
+pub(crate) fn name_into(name: &str, config: &mut Settings) -> Result<(), ApiError> {
     if let Some(other) = config.get("name")
         && other != name
     {
@@ -199,7 +203,7 @@ fn check(connect: &ConnectMode, config: &Settings) -> Result<(), ApiError> {
 }
 
 /// Whoever reads a configuration, changes it and sends it back sends masks where secrets are: those stay as they are.
-fn unmask(config: &mut Settings, before: Option<&Settings>) -> Result<(), ApiError> {
+pub(crate) fn unmask(config: &mut Settings, before: Option<&Settings>) -> Result<(), ApiError> {
     for (key, value) in config.iter_mut() {
         if value == HIDDEN && topology::is_secret(key) {
             let known = before.and_then(|before| before.get(key)).ok_or_else(|| {
@@ -221,9 +225,14 @@ pub(super) async fn put_config(
     bytes: Result<web::Bytes, actix_web::Error>,
 ) -> Answer {
     let bytes = body(bytes)?;
+    let name = name.into_inner();
+    if let Some(edits) = &api.edits {
+        require_json(&request)?;
+        let config = NewConfig::Whole(read_config(&bytes)?);
+        return Ok(HttpResponse::Ok().json(edits.ask(&name, config).await?));
+    }
     let connect = writable(&api)?;
     require_json(&request)?;
-    let name = name.into_inner();
     let mut config = read_config(&bytes)?;
     name_into(&name, &mut config)?;
     let decide = |configs: &Configs| {
@@ -234,7 +243,7 @@ pub(super) async fn put_config(
         Ok::<_, ApiError>((vec![record], before))
     };
     match connect.store.change(decide).await? {
-        None => Ok(created(connect, &name, &config)),
+        None => Ok(created(&api, &name, &config)),
         Some(before) => Ok(HttpResponse::Ok().json(info(&name, &config, before.tasks.len()))),
     }
 }
@@ -247,24 +256,21 @@ pub(super) async fn patch_config(
     bytes: Result<web::Bytes, actix_web::Error>,
 ) -> Answer {
     let bytes = body(bytes)?;
+    let name = name.into_inner();
     if api.connect.is_none() {
         find(&api, &name)?;
     }
+    if let Some(edits) = &api.edits {
+        require_json(&request)?;
+        let info = edits.ask(&name, patch(&bytes)?).await?;
+        return Ok(HttpResponse::Ok().json(info));
+    }
     let connect = writable(&api)?;
     require_json(&request)?;
-    let name = name.into_inner();
-    let patch: Map<String, Value> =
-        serde_json::from_slice(&bytes).map_err(|error| ApiError::malformed(&error))?;
-    let removed: Vec<_> = (patch.iter())
-        .filter(|(_, value)| value.is_null())
-        .map(|(key, _)| key.clone())
-        .collect();
-    let set = settings(patch)?;
+    let patch = patch(&bytes)?;
     let decide = |configs: &Configs| {
         let before = found(configs, &name)?;
-        let mut config = before.config.clone();
-        config.retain(|key, _| !removed.contains(key));
-        config.extend(set.clone());
+        let mut config = patch.clone().applied_to(before.config.clone());
         name_into(&name, &mut config)?;
         unmask(&mut config, Some(&before.config))?;
         check(connect, &config)?;
@@ -272,6 +278,18 @@ pub(super) async fn patch_config(
         Ok::<_, ApiError>((vec![record], info(&name, &config, before.tasks.len())))
     };
     Ok(HttpResponse::Ok().json(connect.store.change(decide).await?))
+}
+
+/// A body of keys to set, and of keys to remove: those with null.
+fn patch(bytes: &[u8]) -> Result<NewConfig, ApiError> {
+    let patch: Map<String, Value> =
+        serde_json::from_slice(bytes).map_err(|error| ApiError::malformed(&error))?;
+    let removed = (patch.iter())
+        .filter(|(_, value)| value.is_null())
+        .map(|(key, _)| key.clone())
+        .collect();
+    let set = settings(patch)?;
+    Ok(NewConfig::Patch { set, removed })
 }
 
 fn found(configs: &Configs, name: &str) -> Result<crate::connect::Connector, ApiError> {

@@ -14,7 +14,8 @@ use super::found::{self, find};
 use super::{Api, Shown, changes, offsets};
 use crate::connect::Restart;
 
-pub(super) const CONFIG_IS_A_FILE: &str = "connectors are made from the file of `crosscurrent run`: change the file and restart the process";
+pub(super) const CONFIG_IS_A_FILE: &str = "connectors are made from the file of `crosscurrent run`: change the file and restart the process, or start it with --rest-writable";
+pub(super) const CONNECTORS_ARE_A_FILE: &str = "which connectors there are is said in the file of `crosscurrent run`: their configurations can be changed, and they can be stopped";
 
 /// All routes of Connect.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -91,7 +92,7 @@ pub(super) fn body(bytes: Result<web::Bytes, actix_web::Error>) -> Result<web::B
 }
 
 /// The running connector of that name.
-pub(super) fn running<'a>(shown: &'a Shown, name: &str) -> Option<&'a ConnectorView> {
+pub(crate) fn running<'a>(shown: &'a Shown, name: &str) -> Option<&'a ConnectorView> {
     let named = shown.connectors.iter().find(|one| one.name == name);
     let mut flows = shown
         .flows

@@ -9,7 +9,7 @@ use actors::{
     Supervisor, TargetState,
 };
 use serde::Serialize;
-use topology::{Connector, MirrorProperties};
+use topology::{Connector, MirrorConfig};
 
 /// The version of Connect whose API this is: clients decide by it what they may call.
 pub(crate) const CONNECT_VERSION: &str = "4.3.1";
@@ -105,37 +105,21 @@ pub(crate) struct TaskConfig {
 }
 
 impl ConnectorView {
-    /// The three connectors of a flow.
-    pub(crate) fn of_flow(
+    /// A connector of the file of `crosscurrent run`.
+    pub(crate) fn of_file(
         flow: &Arc<Flow>,
         supervisor: &Addr<Supervisor>,
-        properties: &MirrorProperties,
+        file: &MirrorConfig,
+        kind: Connector,
         worker_id: &Arc<str>,
-    ) -> [Self; 3] {
-        KINDS.map(|kind| {
-            let raw = properties.connector_properties(&flow.config.id, kind);
-            let name = format!("{}.{}", flow.label, stored_name(flow, kind));
-            let mut config: BTreeMap<String, String> = raw
-                .iter()
-                .map(|(key, value)| (key.to_owned(), shown(key, value).to_owned()))
-                .collect();
-            config.insert("name".to_owned(), name.clone());
-            let tasks_max = raw
-                .get("tasks.max")
-                .and_then(|text| text.trim().parse().ok());
-            Self {
-                name,
-                kind,
-                flow: flow.clone(),
-                supervisor: supervisor.clone(),
-                config,
-                tasks_max: tasks_max.unwrap_or(1),
-                worker_id: worker_id.clone(),
-            }
-        })
+    ) -> Self {
+        let name = format!("{}.{}", flow.label, stored_name(flow, kind));
+        let mut config = file.connector(&flow.config.id, kind);
+        config.insert("name".to_owned(), name.clone());
+        Self::of_connector(&name, kind, flow, supervisor, config, worker_id)
     }
 
-    /// A connector of a Connect worker; `config` with `${...}` resolved.
+    /// A connector of a Connect worker.
     pub(crate) fn of_connector(
         name: &str,
         kind: Connector,

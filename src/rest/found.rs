@@ -54,7 +54,7 @@ pub(super) fn get(api: &Api, name: &str) -> Option<Found> {
         name: name.to_owned(),
         shown,
         stored,
-        worker_id: api.worker_id(),
+        worker_id: api.worker_id.clone(),
     })
 }
 

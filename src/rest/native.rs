@@ -6,20 +6,19 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use actors::{DelayWindow, Flow, FlowTotals, PartitionKey, PartitionSnapshot, PartitionState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::connect::{read, resource};
-use super::errors::{Answer, ApiError, ErrorBody};
-use super::{Api, now_ms};
+use super::errors::{Answer, ErrorBody};
+use super::groups::{self, GroupReasonView, GroupStates};
+use super::paging::{Paging, lets, one_of, query};
+use super::{Api, now_ms, translations};
 use crate::first_copy::FirstCopy;
 use crate::metrics::quantiles;
 
-/// Partitions per page.
-const PAGE_DEFAULT: usize = 100;
-const PAGE_MAX: usize = 1_000;
 /// Reasons of a flow.
 const REASONS_MAX: usize = 10;
 /// A control thread that was silent for longer counts as blocked.
@@ -32,7 +31,16 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
         title = "crosscurrent",
         description = "A running `crosscurrent run` or `crosscurrent connect`: Kafka Connect's routes, and our own below /v1"
     ),
-    paths(flows, partitions, live, ready, scrape),
+    paths(
+        flows,
+        partitions,
+        groups::groups,
+        groups::group_partitions,
+        translations::translations,
+        live,
+        ready,
+        scrape
+    ),
     components(schemas(ErrorBody))
 )]
 struct Document;
@@ -41,6 +49,15 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/v1/flows", vec![read().to(flows)]))
         .service(resource("/v1/partitions", vec![read().to(partitions)]))
+        .service(resource("/v1/groups", vec![read().to(groups::groups)]))
+        .service(resource(
+            "/v1/groups/partitions",
+            vec![read().to(groups::group_partitions)],
+        ))
+        .service(resource(
+            "/v1/translations",
+            vec![read().to(translations::translations)],
+        ))
         .service(resource("/v1/live", vec![read().to(live)]))
         .service(resource("/v1/ready", vec![read().to(ready)]))
         .service(resource("/v1/openapi.json", vec![read().to(openapi)]))
@@ -90,8 +107,11 @@ struct FlowView {
     dropped_batches: u64,
     skipped_records: u64,
     restarts: u64,
-    /// Groups of consumers that are followed.
+    /// Groups of consumers that are known.
     groups: u64,
+    group_states: GroupStates,
+    /// Why they are not synced, the most pressing state and the most frequent reason first, at most 10.
+    group_reasons: Vec<GroupReasonView>,
     /// Over the last 30 to 60 seconds.
     records_per_second: f64,
     bytes_per_second: f64,
@@ -199,6 +219,7 @@ fn view(api: &Api, flow: &Flow, totals: &FlowTotals) -> FlowView {
         max: of.max,
         batches: window.latencies.count(),
     });
+    let (group_states, group_reasons) = groups::sums(flow);
     FlowView {
         flow: flow.label.to_string(),
         source: flow.config.id.source.to_string(),
@@ -223,6 +244,8 @@ fn view(api: &Api, flow: &Flow, totals: &FlowTotals) -> FlowView {
         skipped_records: totals.skipped_records,
         restarts: totals.restarts,
         groups: flow.groups.len() as u64,
+        group_states,
+        group_reasons,
         records_per_second: window.records_per_second,
         bytes_per_second: window.bytes_per_second,
         latency,
@@ -252,10 +275,6 @@ struct Filter {
     topic: Option<String>,
     /// starting, running, waiting, halted or stopped.
     state: Option<String>,
-    /// Partitions per page, 1 to 1000; default: 100.
-    limit: Option<usize>,
-    /// Partitions before the page; default: 0.
-    offset: Option<usize>,
 }
 
 /// Batches by reason.
@@ -306,7 +325,7 @@ struct PartitionView {
 
 /// A page of partitions.
 #[derive(Serialize, ToSchema)]
-struct Page {
+struct PartitionPage {
     /// How many the filter lets through.
     total: usize,
     offset: usize,
@@ -356,43 +375,27 @@ fn partition(api: &Api, at: PartitionSnapshot, now: Instant) -> PartitionView {
 
 /// The partitions of all flows, ordered by flow, topic and partition, a page at a time.
 #[utoipa::path(
-    get, path = "/v1/partitions", params(Filter),
-    responses((status = 200, body = Page), (status = 400, body = ErrorBody))
+    get, path = "/v1/partitions", params(Filter, Paging),
+    responses((status = 200, body = PartitionPage), (status = 400, body = ErrorBody))
 )]
-async fn partitions(
-    api: web::Data<Api>,
-    filter: Result<web::Query<Filter>, actix_web::Error>,
-) -> Answer {
-    let filter = filter.map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let limit = filter.limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(ApiError::bad_request(format!(
-            "limit: write 1 to {PAGE_MAX}"
-        )));
-    }
-    let is_state = |state: &String| PartitionState::ALL.iter().any(|one| one.as_str() == state);
-    if filter.state.as_ref().is_some_and(|state| !is_state(state)) {
-        let known = PartitionState::ALL.map(PartitionState::as_str).join(", ");
-        return Err(ApiError::bad_request(format!(
-            "state: write one of {known}"
-        )));
-    }
-    let is =
-        |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|wanted| wanted == value);
-    let mut all = api.registry.snapshots();
-    all.retain(|at| {
-        is(&filter.flow, &at.key.flow)
-            && is(&filter.topic, &at.key.topic)
-            && is(&filter.state, at.state.as_str())
-    });
-    let (total, offset) = (all.len(), filter.offset.unwrap_or(0));
+async fn partitions(api: web::Data<Api>, request: HttpRequest) -> Answer {
+    let filter: Filter = query(&request)?;
+    let mut page = query::<Paging>(&request)?.page()?;
+    let states = PartitionState::ALL.map(PartitionState::as_str);
+    one_of("state", filter.state.as_deref(), states)?;
     let now = Instant::now();
-    let page = all.into_iter().skip(offset).take(limit);
-    let partitions = page.map(|at| partition(&api, at, now)).collect();
-    Ok(HttpResponse::Ok().json(Page {
-        total,
-        offset,
-        partitions,
+    for at in api.registry.snapshots() {
+        if lets(filter.flow.as_deref(), &at.key.flow)
+            && lets(filter.topic.as_deref(), &at.key.topic)
+            && lets(filter.state.as_deref(), at.state.as_str())
+        {
+            page.pass(|| partition(&api, at, now));
+        }
+    }
+    Ok(HttpResponse::Ok().json(PartitionPage {
+        total: page.total,
+        offset: page.offset,
+        partitions: page.rows,
     }))
 }
 

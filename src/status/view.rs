@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use crate::first_copy::words;
 
+/// As [`STATES`], of groups.
+const GROUP_STATES: [&str; 5] = ["synced", "ahead", "due", "behind", "excluded"];
+
 /// In the order in which states are said.
 const STATES: [&str; 5] = ["running", "starting", "waiting", "halted", "stopped"];
 
@@ -61,11 +64,7 @@ pub(super) fn lines(flows: &[Value]) -> Vec<String> {
 }
 
 fn flow(of: &Value) -> Vec<String> {
-    let states: Vec<String> = (STATES.iter())
-        .map(|state| (state, number(of, &format!("/states/{state}"))))
-        .filter(|(_, count)| *count > 0)
-        .map(|(state, count)| format!("{count} {state}"))
-        .collect();
+    let states = counted(of, "/states", STATES);
     let wanted = match &*text(of, "wanted") {
         "RUNNING" => String::new(),
         other => format!("  {}", other.to_lowercase()),
@@ -74,11 +73,7 @@ fn flow(of: &Value) -> Vec<String> {
         "{}{wanted}  {} partitions: {}",
         text(of, "flow"),
         number(of, "/partitions"),
-        if states.is_empty() {
-            "none".to_owned()
-        } else {
-            states.join(", ")
-        },
+        if states.is_empty() { "none" } else { &states },
     )];
     let latency = match of["latency"].is_object() {
         true => format!(
@@ -119,7 +114,36 @@ fn flow(of: &Value) -> Vec<String> {
             text(reason, "example"),
         ));
     }
+    lines.extend(groups(of));
     lines
+}
+
+/// How many there are of each state, but for those without any.
+fn counted(of: &Value, pointer: &str, states: [&str; 5]) -> String {
+    let counts = states.map(|state| (state, number(of, &format!("{pointer}/{state}"))));
+    let some = counts.iter().filter(|(_, count)| *count > 0);
+    let said: Vec<_> = some
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    said.join(", ")
+}
+
+/// Its consumer groups, and the first of the reasons why they are not synced: the most frequent of the most pressing state.
+fn groups(of: &Value) -> Option<String> {
+    let counts = counted(of, "/group_states", GROUP_STATES);
+    if counts.is_empty() {
+        return None;
+    }
+    let why = of["group_reasons"].get(0).map(|reason| {
+        format!(
+            "; {} {}: {} (as {})",
+            number(reason, "/groups"),
+            text(reason, "state"),
+            text(reason, "message"),
+            text(reason, "example"),
+        )
+    });
+    Some(format!("  groups: {counts}{}", why.unwrap_or_default()))
 }
 
 /// `12 ms`, `3.4 s`, `5 min`.
@@ -149,6 +173,11 @@ mod tests {
                 "offsets_per_second": 2.0, "seconds_left": 285, "unseen_partitions": 0,
             },
             "reasons": [{"state": "waiting", "reason": "broker 3\u{1b}[2J is away", "partitions": 2, "example": "orders-0"}],
+            "group_states": {"synced": 7, "ahead": 0, "due": 0, "behind": 3, "excluded": 1},
+            "group_reasons": [
+                {"state": "behind", "reason": "active-on-target", "message": "the group has members on the target", "groups": 2, "example": "billing"},
+                {"state": "behind", "reason": "below-map", "message": "copied by another program", "groups": 1, "example": "audit"},
+            ],
         })
     }
 
@@ -161,6 +190,7 @@ mod tests {
                 "  1234 records/s  2.5 MB/s  lag 500  latency p50 12 ms, p99 3.4 s",
                 "  first copy 43.1 %, 5 min left, 2 offsets/s",
                 "  2 waiting: broker 3 [2J is away (as orders-0)",
+                "  groups: 7 synced, 3 behind, 1 excluded; 2 behind: the group has members on the target (as billing)",
                 "b->a  heartbeats only",
             ]
         );

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use actors::{NotSynced, PartitionMap};
 use engine::cluster::{Cluster, OffsetAt, TopicListing};
-use engine::offsets::{MapTable, OffsetMap, Translation};
-use serde_json::{Value, json};
-use topology::FlowConfig;
+use engine::offsets::MapTable;
+use topology::{FlowConfig, OffsetSyncsLocation};
 use tracing::warn;
 use uuid::Uuid;
 
+use super::answer::Answer;
 use crate::tools;
 
 /// The partition of the topic of offset maps that holds them all.
@@ -18,59 +19,6 @@ const MAP_PARTITION: i32 = 0;
 /// A partition of one cluster.
 pub(crate) type At = (Arc<str>, i32);
 
-/// An offset on the other side.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// What was read so far on the one side is what is below it on the other.
-    Exact(i64),
-    /// Reading from here reads everything, some of it perhaps twice; and why it is not exact.
-    AtLeast(i64, String),
-    /// Why there is none.
-    Unknown(String),
-}
-
-impl Answer {
-    /// The offset, if there is one.
-    pub(crate) fn offset(&self) -> Option<i64> {
-        match self {
-            Self::Exact(offset) | Self::AtLeast(offset, _) => Some(*offset),
-            Self::Unknown(_) => None,
-        }
-    }
-
-    /// `exact`, `at least`, `unknown`.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Self::Exact(_) => "exact",
-            Self::AtLeast(..) => "at least",
-            Self::Unknown(_) => "unknown",
-        }
-    }
-
-    /// Why it is not exact.
-    pub(crate) fn reason(&self) -> Option<&str> {
-        match self {
-            Self::Exact(_) => None,
-            Self::AtLeast(_, reason) | Self::Unknown(reason) => Some(reason),
-        }
-    }
-
-    /// As an object's members `offset`, `kind`, `reason`.
-    pub(crate) fn json(&self) -> Value {
-        json!({"offset": self.offset(), "kind": self.kind(), "reason": self.reason()})
-    }
-}
-
-impl std::fmt::Display for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exact(offset) => write!(f, "{offset}"),
-            Self::AtLeast(offset, reason) => write!(f, "at least {offset} ({reason})"),
-            Self::Unknown(reason) => write!(f, "unknown ({reason})"),
-        }
-    }
-}
-
 /// A flow, connected.
 pub(crate) struct Pair {
     pub(crate) flow: FlowConfig,
@@ -78,8 +26,8 @@ pub(crate) struct Pair {
     pub(crate) target: Arc<Cluster>,
     topics: HashMap<String, TopicListing>,
     remotes: HashMap<String, TopicListing>,
-    /// By topic on the source and partition: which incarnation of the topic, and its map.
-    maps: HashMap<(String, i32), (Uuid, OffsetMap)>,
+    /// By topic on the source and partition.
+    maps: HashMap<(String, i32), PartitionMap>,
 }
 
 impl Pair {
@@ -102,7 +50,7 @@ impl Pair {
             .collect();
         let maps = stored.into_iter().filter_map(|at| {
             let loaded = table.take(&at.0, at.1)?;
-            Some((at, (loaded.head.topic_id, loaded.map)))
+            Some((at, PartitionMap::of_another(loaded)))
         });
         Ok(Self {
             maps: maps.collect(),
@@ -139,8 +87,8 @@ impl Pair {
             Ok(map) => map,
             Err(answer) => return answer,
         };
-        let behind = offset.saturating_sub(map.upstream_end());
-        answer(map.downstream(offset), behind, log_start)
+        let beyond = offset.saturating_sub(map.map.ends().0);
+        Answer::of(map.translate(offset), beyond, log_start)
     }
 
     /// What a place on the target is on the source. `log_start` is the source's.
@@ -149,42 +97,43 @@ impl Pair {
             Ok(map) => map,
             Err(answer) => return answer,
         };
-        let behind = offset.saturating_sub(map.downstream_end());
-        answer(map.upstream(offset), behind, log_start)
+        let beyond = offset.saturating_sub(map.map.ends().1);
+        Answer::of(map.translate_back(offset), beyond, log_start)
     }
 
-    fn map(&self, topic: &str, partition: i32) -> Result<&OffsetMap, Answer> {
+    /// What lies there may have been copied by another program: there is no map, or it begins further up.
+    pub(crate) fn is_below_map(&self, topic: &str, partition: i32, answer: &Answer) -> bool {
+        match (self.map(topic, partition), answer) {
+            (Ok(_), Answer::Unknown(NotSynced::BelowMap, _)) => true,
+            (Ok(_), _) => false,
+            (Err(_), _) => !self.maps.contains_key(&(topic.to_owned(), partition)),
+        }
+    }
+
+    /// There is such a topic on the source, or on the target.
+    pub(crate) fn lists(&self, on: OffsetSyncsLocation, topic: &str) -> bool {
+        match on {
+            OffsetSyncsLocation::Source => self.topics.contains_key(topic),
+            OffsetSyncsLocation::Target => self.remotes.contains_key(topic),
+        }
+    }
+
+    fn map(&self, topic: &str, partition: i32) -> Result<&PartitionMap, Answer> {
         let no_map = "no offset map of it is stored: crosscurrent has not copied anything of it";
-        let unknown = |reason: &str| Answer::Unknown(reason.to_owned());
-        let stored = self.maps.get(&(topic.to_owned(), partition));
-        let (id, map) = stored.ok_or_else(|| unknown(no_map))?;
+        let unknown =
+            |reason: &str| Answer::Unknown(NotSynced::NothingReplicated, reason.to_owned());
+        let map = self.maps.get(&(topic.to_owned(), partition));
+        let map = map.ok_or_else(|| unknown(no_map))?;
         let now = self
             .topics
             .get(topic)
             .map_or(Uuid::nil(), |listed| listed.id);
-        if now != *id && !now.is_nil() && !id.is_nil() {
+        if map.topic_id().is_some_and(|id| now != id && !now.is_nil()) {
             return Err(unknown(
                 "the source topic was created anew, and nothing of it is copied yet",
             ));
         }
         Ok(map)
-    }
-}
-
-/// `behind`: by how much the asked offset is beyond what the map knows of.
-fn answer(translated: Translation, behind: i64, log_start: i64) -> Answer {
-    match translated {
-        Translation::Exact(at) if behind > 0 => {
-            let reason =
-                format!("the last {behind} offsets were not copied when the map was stored");
-            Answer::AtLeast(at.max(log_start), reason)
-        }
-        Translation::Exact(at) => Answer::Exact(at.max(log_start)),
-        Translation::AtLeast(at) => {
-            let reason = "the map does not know what was copied there";
-            Answer::AtLeast(at.max(log_start), reason.to_owned())
-        }
-        Translation::Unknown(reason) => Answer::Unknown(reason.as_str().to_owned()),
     }
 }
 

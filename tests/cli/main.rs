@@ -17,6 +17,7 @@ mod program;
 mod rest;
 mod rest_fuzz;
 mod rest_security;
+mod rest_writable;
 mod running;
 mod status;
 mod tools;

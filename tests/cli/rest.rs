@@ -22,9 +22,16 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(more: &str) -> Self {
+        Self::start_with(more, &[])
+    }
+
+    /// With more arguments.
+    pub(crate) fn start_with(more: &str, arguments: &[&str]) -> Self {
         let (source, target) = (closed_port(), closed_port());
         let folder = Folder::with(one_flow(&source, &target, more));
-        let mut process = folder.spawn(command(&["run", &folder.file(), "--rest", "127.0.0.1:0"]));
+        let file = folder.file();
+        let all = [&["run", &file, "--rest", "127.0.0.1:0"], arguments].concat();
+        let mut process = folder.spawn(command(&all));
         let mut address = None;
         await_that("an address", PATIENCE, || {
             process.check_running().unwrap();
@@ -135,13 +142,91 @@ fn the_openapi_document_is_served_and_true() {
     let paths = document["paths"].as_object().unwrap();
     // Connect's are asked in `rest_fuzz`.
     let ours = |path: &&String| path.starts_with("/v1/") || *path == "/metrics";
-    assert_eq!(paths.keys().filter(ours).count(), 5);
+    assert_eq!(paths.keys().filter(ours).count(), 8);
     for path in paths.keys().filter(ours) {
         let answer = ask(&running.address, "GET", path, "");
         let documented = &paths[path]["get"]["responses"][answer.status.to_string()];
         assert!(documented.is_object(), "{path}: {answer:?}");
     }
-    assert!(document["components"]["schemas"]["PartitionView"]["properties"]["reason"].is_object());
+    let schemas = &document["components"]["schemas"];
+    assert!(schemas["PartitionView"]["properties"]["reason"].is_object());
+    assert!(schemas["GroupPartitionView"]["properties"]["translated"].is_object());
+    let mut ids: Vec<_> = (paths.values())
+        .filter_map(|path| path["get"]["operationId"].as_str())
+        .collect();
+    let count = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "{ids:?}");
+    running.stop();
+}
+
+/// Goal: what is wrong in a query is said with the parameter's name; what filters let nothing through is an empty page.
+#[test]
+fn bad_values_of_queries_are_named() {
+    let running = Running::start("");
+    let get = |path: &str| ask(&running.address, "GET", path, "");
+    for (path, said) in [
+        ("groups?limit=0", "limit: write 1 to 1000"),
+        ("groups?limit=x", "limit: write 1 to 1000"),
+        ("groups?offset=-1", "offset: write 0 to"),
+        (
+            "groups?state=nope",
+            "state: write one of excluded, synced, ahead, due, behind",
+        ),
+        ("groups?limit=1&limit=2", "duplicate field `limit`"),
+        ("groups/partitions?limit=1001", "limit: write 1 to 1000"),
+        ("groups/partitions?state=", "state: write one of"),
+        ("partitions?limit=1001", "limit: write 1 to 1000"),
+        ("partitions?offset=1e3", "offset: write 0 to"),
+        ("translations", "topic: missing"),
+        ("translations?topic=&partition=0&offset=0", "topic: missing"),
+        ("translations?topic=t&offset=0", "partition: missing"),
+        (
+            "translations?topic=t&partition=2147483648&offset=0",
+            "partition: write 0 to 2147483647",
+        ),
+        (
+            "translations?topic=t&partition=-1&offset=0",
+            "partition: write 0",
+        ),
+        ("translations?topic=t&partition=0", "offset: missing"),
+        (
+            "translations?topic=t&partition=0&offset=9223372036854775808",
+            "offset: write 0 to 9223372036854775807",
+        ),
+        (
+            "translations?topic=t&partition=0&offset=0&flow=b-%3Ea",
+            "flow: write one of a->b",
+        ),
+    ] {
+        let answer = get(&format!("/v1/{path}"));
+        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+        assert_eq!(answer.json()["error_code"], 400);
+        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(said), "{path}: {message}");
+    }
+    let empty = json!({"total": 0, "offset": 0, "groups": []});
+    assert_eq!(get("/v1/groups").json(), empty);
+    assert_eq!(
+        get("/v1/groups?flow=none&group=%2F&state=due").json(),
+        empty
+    );
+    assert_eq!(
+        get("/v1/groups/partitions?topic=t&offset=7").json(),
+        json!({"total": 0, "offset": 7, "partitions": []})
+    );
+    let unknown =
+        json!({"offset": null, "kind": "unknown", "reason": "the flow has not started yet"});
+    assert_eq!(
+        get("/v1/translations?topic=t&partition=3&offset=9").json(),
+        json!([{
+            "flow": "a->b", "topic": "t", "partition": 3, "offset": 9, "remote_topic": "a.t", "translated": unknown,
+        }])
+    );
+    let flows = get("/v1/flows").json();
+    assert_eq!(flows[0]["group_states"]["synced"], 0);
+    assert_eq!(flows[0]["group_reasons"], json!([]));
     running.stop();
 }
 

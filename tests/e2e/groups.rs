@@ -6,6 +6,7 @@ mod faults;
 mod golden;
 mod many;
 mod moves;
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
 

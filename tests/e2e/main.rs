@@ -30,6 +30,7 @@ mod naming;
 mod outages;
 mod overtaken;
 mod rest;
+mod rest_writable;
 mod shutdown;
 mod sources;
 mod tools;

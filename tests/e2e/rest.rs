@@ -17,16 +17,17 @@ on_every_kind! {
 }
 
 /// A flow with REST, and its source connector.
-struct Served {
-    product: Product,
-    address: String,
+pub(crate) struct Served {
+    pub(crate) product: Product,
+    pub(crate) address: String,
     connector: String,
     source: String,
 }
 
 impl Served {
-    fn run(flow: &Flow) -> Self {
-        let mut product = run_with(&flow.properties(), &["--rest", "127.0.0.1:0"]);
+    pub(crate) fn run(flow: &Flow, more: &[&str]) -> Self {
+        let arguments = [&["--rest", "127.0.0.1:0"], more].concat();
+        let mut product = run_with(&flow.properties(), &arguments);
         product
             .await_output("REST and metrics url", PATIENCE)
             .unwrap();
@@ -43,7 +44,7 @@ impl Served {
         }
     }
 
-    fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
         ask(
             &self.address,
             method,
@@ -52,13 +53,13 @@ impl Served {
         )
     }
 
-    fn order(&self, method: &str, path: &str, status: u16) {
+    pub(crate) fn order(&self, method: &str, path: &str, status: u16) {
         let answer = self.ask(method, path, "");
         assert_eq!(answer.status, status, "{path}: {answer:?}");
     }
 
     /// Waits until no partition, or every one, is in this state.
-    fn await_partitions(&self, state: &str, count: usize) {
+    pub(crate) fn await_partitions(&self, state: &str, count: usize) {
         await_ok(&format!("{count} partitions {state}"), PATIENCE, || {
             let page = ask(
                 &self.address,
@@ -103,7 +104,7 @@ fn pause_holds_and_resume_goes_on(kind: Kind) {
     east.create_topic(&topic, 2, 1, &[]).unwrap();
     east.produce(&topic, &numbered(0..1_000, 2, 50)).unwrap();
     let flow = Flow::new(&topic, pair.east, pair.west, &topic);
-    let mut served = Served::run(&flow);
+    let mut served = Served::run(&flow, &[]);
     await_copy(
         &east,
         &topic,
@@ -141,7 +142,7 @@ fn restarts_lose_and_double_nothing(kind: Kind) {
     let topic = unique("restarted");
     east.create_topic(&topic, 2, 1, &[]).unwrap();
     let flow = Flow::new(&topic, pair.east, pair.west, &topic);
-    let mut served = Served::run(&flow);
+    let mut served = Served::run(&flow, &[]);
     served.await_partitions("running", 2);
     for round in 0..4 {
         east.produce(
@@ -186,7 +187,7 @@ fn moved_offsets_are_honoured(kind: Kind) {
     east.produce(&topic, &numbered(0..1_000, 2, 50)).unwrap();
     let flow = Flow::new(&topic, pair.east, pair.west, &topic);
     let remote = flow.remote(&topic);
-    let mut served = Served::run(&flow);
+    let mut served = Served::run(&flow, &[]);
     await_copy(&east, &topic, &west, &remote, Isolation::ReadCommitted);
     let at =
         |partition: i32| json!({"cluster": flow.source, "topic": topic, "partition": partition});
@@ -227,7 +228,7 @@ fn moved_offsets_are_honoured(kind: Kind) {
         Some(&449),
         "the end stores nothing over it"
     );
-    let mut served = Served::run(&flow);
+    let mut served = Served::run(&flow, &[]);
     await_records(&west, &remote, [600 + 50, 1_000]);
 
     served.stop_connector();
@@ -269,7 +270,7 @@ fn stored_offsets_are_altered_as_by_connect(kind: Kind) {
     east.create_topic(&topic, 2, 1, &[]).unwrap();
     east.produce(&topic, &numbered(0..600, 2, 50)).unwrap();
     let flow = Flow::new(&topic, pair.east, pair.west, &topic);
-    let mut served = Served::run(&flow);
+    let mut served = Served::run(&flow, &[]);
     await_copy(
         &east,
         &topic,

@@ -12,17 +12,17 @@ use serde_json::Value;
 use crate::flows::Flow;
 
 /// How a command ended.
-struct Ran {
+pub(crate) struct Ran {
     code: i32,
     /// Standard output.
-    output: String,
+    pub(crate) output: String,
     /// Standard error.
     errors: String,
 }
 
 impl Ran {
     /// Standard output as JSON, a value for each line.
-    fn json(&self) -> Vec<Value> {
+    pub(crate) fn json(&self) -> Vec<Value> {
         let parse = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
         self.output.lines().map(parse).collect()
     }
@@ -35,14 +35,14 @@ impl Ran {
     }
 
     /// Asserts the exit code.
-    fn ended_with(self, code: i32) -> Self {
+    pub(crate) fn ended_with(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}{}", self.output, self.errors);
         self
     }
 }
 
 /// Runs the binary to its end.
-fn crosscurrent(arguments: &[&str]) -> Ran {
+pub(crate) fn crosscurrent(arguments: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_crosscurrent"));
     command.args(arguments).env_remove("RUST_LOG");
     let ended = command.output().unwrap();
@@ -57,16 +57,16 @@ fn crosscurrent(arguments: &[&str]) -> Ran {
 }
 
 /// A flow's configuration as a file in a folder of its own.
-struct File(tempfile::TempDir);
+pub(crate) struct File(tempfile::TempDir);
 
 impl File {
-    fn of(flow: &Flow) -> Self {
+    pub(crate) fn of(flow: &Flow) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("mm2.properties"), flow.properties()).unwrap();
         Self(folder)
     }
 
-    fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         self.beside("mm2.properties")
     }
 

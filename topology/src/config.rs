@@ -1,5 +1,6 @@
 //! MM2's configuration, from the file to typed values per flow.
 
+mod change;
 mod client;
 mod connect;
 mod derive;
@@ -24,6 +25,9 @@ pub use provider::{ConfigProvider, ConfigProviders};
 pub use usage::KeyReport;
 pub use value::DURATION_MAX;
 
+use std::collections::BTreeMap;
+
+use crate::alias::FlowId;
 use crate::cycle::{self, LoopProof};
 use crate::properties::Properties;
 
@@ -32,6 +36,10 @@ use crate::properties::Properties;
 pub struct MirrorConfig {
     properties: MirrorProperties,
     flows: Vec<FlowConfig>,
+    /// Of other processes.
+    elsewhere: Vec<FlowConfig>,
+    /// Configurations that are not the file's any more.
+    changed: BTreeMap<FlowId, ConnectorSet>,
     loop_proof: LoopProof,
     unknown_keys: Vec<KeyReport>,
     ignored_keys: Vec<KeyReport>,
@@ -93,6 +101,8 @@ impl MirrorConfig {
             Some(loop_proof) if errors.is_empty() => Ok(Self {
                 properties,
                 flows,
+                elsewhere,
+                changed: BTreeMap::new(),
                 loop_proof,
                 unknown_keys,
                 ignored_keys,

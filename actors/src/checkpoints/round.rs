@@ -8,7 +8,7 @@ use engine::cluster::{GroupOffset, PerGroup};
 use engine::offsets::{CheckpointTable, OffsetSyncStore, Translation, UnknownReason};
 use tokio::task::yield_now;
 use tokio::time::Instant;
-use tracing::{debug, trace, warn};
+use tracing::{debug, info, trace, warn};
 
 use super::discovery::Discovery;
 use super::log_starts::{LogStart, LogStarts};
@@ -129,6 +129,7 @@ impl Rounds {
         let (translating, changed) = (Instant::now(), self.changed.len());
         self.translate(flow, asked_ms).await;
         let computed = compared + translating.elapsed();
+        flow.groups.note_round(asked_ms);
         self.write(flow).await?;
         let written = asked.elapsed();
         self.sync_groups(flow).await?;
@@ -239,8 +240,13 @@ impl Rounds {
                 .syncs_failed
                 .is_none_or(|at| at.elapsed() > SYNCS_RETRY)
         {
-            match topic::read_offset_syncs(flow, self.opened == Some(false)).await {
-                Ok(store) => self.syncs = Some(store),
+            let clusters = (&*flow.source, &*flow.target);
+            let may_not_read = self.opened == Some(false);
+            match topic::read_offset_syncs(&flow.config, clusters, may_not_read).await {
+                Ok(store) => {
+                    info!(flow = %flow.label, "offset syncs read, for what MM2 has copied");
+                    self.syncs = Some(store);
+                }
                 Err(error) => {
                     warn!(flow = %flow.label, %error, "cannot read offset syncs: what MM2 has copied is not translated yet");
                     self.syncs_failed = Some(Instant::now());
@@ -267,9 +273,14 @@ impl Rounds {
         answer: Result<Translation, NotSynced>,
         asked_ms: i64,
     ) {
-        let remote = self.routes.of(&flow.config, &at.0).remote().cloned();
+        let route = self.routes.of(&flow.config, &at.0);
+        let remote = route.remote().cloned();
         let Some(row) = self.groups.get_mut(group).and_then(|rows| rows.get_mut(at)) else {
             return;
+        };
+        let uncopied = match &answer {
+            Ok(Translation::Exact(_)) => route.beyond(row.ends, row.upstream),
+            _ => 0,
         };
         let answer = answer.map(|translation| match &remote {
             Some(remote) => clamp(translation, self.starts.of(&(remote.clone(), at.1))),
@@ -304,10 +315,7 @@ impl Rounds {
             });
         let why_not = match (&answer, checkpoint) {
             (Err(why_not), _) => Some(why_not.clone()),
-            (Ok(Translation::Unknown(UnknownReason::NothingReplicated)), _) => {
-                Some(NotSynced::NothingReplicated)
-            }
-            (Ok(Translation::Unknown(UnknownReason::BelowMap)), _) => Some(NotSynced::BelowMap),
+            (Ok(Translation::Unknown(reason)), _) => Some((*reason).into()),
             (Ok(_), _) if flow.config.offsets.sync_group_offsets.is_none() => {
                 Some(NotSynced::SyncIsOff)
             }
@@ -327,6 +335,7 @@ impl Rounds {
             status.source_offset = row.upstream;
             status.remote_topic = remote;
             status.translation = answer.ok();
+            status.uncopied = uncopied;
             status.checkpoint = checkpoint;
             status.why_not = why_not;
         });

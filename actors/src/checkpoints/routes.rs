@@ -25,10 +25,17 @@ pub(super) enum Route {
 impl Route {
     /// MM2: `checkpointsForGroup` and `renameTopicPartition` (`docs/spec/mm2.md` 6.3).
     pub(super) fn of(config: &FlowConfig, topic: &str) -> Self {
-        let (policy, target) = (&config.policy, &config.id.target);
-        if !config.offsets.topic_filter.verdict(topic).is_replicated() {
+        if config.offsets.topic_filter.verdict(topic).is_replicated() {
+            Self::unfiltered(config, topic)
+        } else {
             Self::Filtered
-        } else if policy.topic_source(topic) == Some(target.as_str()) {
+        }
+    }
+
+    /// Whatever groups are followed in.
+    pub(super) fn unfiltered(config: &FlowConfig, topic: &str) -> Self {
+        let (policy, target) = (&config.policy, &config.id.target);
+        if policy.topic_source(topic) == Some(target.as_str()) {
             // Not the original topic, as in MM2: over more than one hop that is another log than the one that was copied.
             Self::Back(policy.upstream_topic(topic).unwrap_or(topic).into())
         } else {
@@ -75,6 +82,15 @@ impl Route {
             Self::Back(_) => map.translate_back(upstream),
             Self::Forth(_) | Self::Filtered => map.translate(upstream),
         }
+    }
+
+    /// How far `upstream` is beyond what a map with these ends knows of. Unit: offsets; 0: it is not.
+    pub(super) fn beyond(&self, ends: (i64, i64), upstream: i64) -> i64 {
+        let end = match self {
+            Self::Back(_) => ends.1,
+            Self::Forth(_) | Self::Filtered => ends.0,
+        };
+        upstream.saturating_sub(end).max(0)
     }
 
     /// Why there is no translation, if there is not even a map.
@@ -192,6 +208,16 @@ mod tests {
         assert_eq!(by_offset_syncs(&store, "topic1", 1, 10), none);
         assert_ne!(by_offset_syncs(&store, "topic1", 0, 10), none);
         assert_eq!(by_offset_syncs(&store, "topic1", 0, 2), none, "too old");
+    }
+
+    #[test]
+    fn what_is_beyond_the_map_is_counted_on_the_side_that_was_asked() {
+        let (forth, back) = (Route::Forth("a.t".into()), Route::Back("t".into()));
+        assert_eq!(
+            (forth.beyond((10, 7), 12), back.beyond((10, 7), 12)),
+            (2, 5)
+        );
+        assert_eq!((forth.beyond((10, 7), 10), back.beyond((10, 7), 3)), (0, 0));
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use engine::batch::{BatchBuilder, Codec, ProducerStamp};
-use engine::cluster::{ClusterError, ErrorCode};
+use engine::cluster::{Cluster, ClusterError, ErrorCode};
 use engine::offsets::{
     Checkpoint, CheckpointTable, DownstreamOffset, OffsetSync, OffsetSyncStore, UpstreamOffset,
 };
-use topology::OffsetSyncsLocation;
-use tracing::{debug, info, warn};
+use topology::{FlowConfig, OffsetSyncsLocation};
+use tracing::{debug, warn};
 
 use super::GroupPartition;
 use crate::flow::Flow;
@@ -42,21 +42,9 @@ pub(super) async fn open(flow: &Flow, table: &mut CheckpointTable) -> Result<boo
     flow.target
         .create_compacted_topic(&topic, PARTITIONS, factor)
         .await?;
-    let mut read = CheckpointTable::new();
-    let mut records = 0u64;
-    let found = flow.target.read_log(&topic, PARTITION, |record| {
-        let (Some(key), Some(value)) = (record.key.as_deref(), record.value.as_deref()) else {
-            return;
-        };
-        records += 1;
-        let wanted = |group: &str| offsets.group_filter.accepts(group);
-        if let Err(error) = read.apply(key, value, wanted) {
-            warn!(topic, offset = record.offset, %error, "skipping a malformed checkpoint");
-        }
-    });
-    match found.await {
-        Ok(()) => {
-            debug!(flow = %flow.label, records, "checkpoints read");
+    let wanted = |group: &str| offsets.group_filter.accepts(group);
+    match read_checkpoints(&flow.config, &flow.target, wanted).await {
+        Ok(read) => {
             *table = read;
             Ok(true)
         }
@@ -72,24 +60,52 @@ pub(super) async fn open(flow: &Flow, table: &mut CheckpointTable) -> Result<boo
     }
 }
 
+/// Reads the last checkpoints of the groups that are `wanted`, MM2's or ours, from the target (`docs/spec/mm2.md` 6.2).
+///
+/// # Errors
+/// [`ClusterError`]: the topic is not there, or cannot be read to its end.
+pub async fn read_checkpoints(
+    config: &FlowConfig,
+    target: &Cluster,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<CheckpointTable, ClusterError> {
+    let topic = config.checkpoints_topic();
+    let mut table = CheckpointTable::new();
+    let mut records = 0u64;
+    let read = target.read_log(&topic, PARTITION, |record| {
+        let (Some(key), Some(value)) = (record.key.as_deref(), record.value.as_deref()) else {
+            return;
+        };
+        records += 1;
+        if let Err(error) = table.apply(key, value, &wanted) {
+            warn!(topic, offset = record.offset, %error, "skipping a malformed checkpoint");
+        }
+    });
+    read.await?;
+    debug!(flow = %config.id, records, "checkpoints read");
+    Ok(table)
+}
+
 fn is_forbidden(error: &ClusterError) -> bool {
     matches!(error, ClusterError::Refused { refusal, .. }
         if refusal.code == ErrorCode::TOPIC_AUTHORIZATION_FAILED)
 }
 
-/// Reads MM2's offset syncs, as of now: they are asked only for what MM2 has copied.
+/// Reads the offset syncs of MM2, and those that we write for its readers, as of now (`docs/spec/mm2.md` 5.2).
+/// `must_read_to_end`: see [`OffsetSyncStore::new`].
 ///
 /// # Errors
-/// [`ClusterError`]; try again.
-pub(super) async fn read_offset_syncs(
-    flow: &Flow,
+/// [`ClusterError`]: the topic is not there, or cannot be read to its end.
+pub async fn read_offset_syncs(
+    config: &FlowConfig,
+    (source, target): (&Cluster, &Cluster),
     must_read_to_end: bool,
 ) -> Result<OffsetSyncStore, ClusterError> {
-    let host = match flow.config.offsets.offset_syncs_location {
-        OffsetSyncsLocation::Source => &flow.source,
-        OffsetSyncsLocation::Target => &flow.target,
+    let host = match config.offsets.offset_syncs_location {
+        OffsetSyncsLocation::Source => source,
+        OffsetSyncsLocation::Target => target,
     };
-    let topic = flow.config.offset_syncs_topic();
+    let topic = config.offset_syncs_topic();
     let mut store = OffsetSyncStore::new(must_read_to_end);
     let mut records = 0u64;
     host.read_log(&topic, PARTITION, |record| {
@@ -106,7 +122,7 @@ pub(super) async fn read_offset_syncs(
     })
     .await?;
     store.set_read_to_end();
-    info!(flow = %flow.label, records, "offset syncs read, for what MM2 has copied");
+    debug!(flow = %config.id, records, "offset syncs read, for what MM2 has copied");
     Ok(store)
 }
 

@@ -110,7 +110,7 @@ impl PartitionMap {
     }
 
     /// A map that another process keeps, as it was stored.
-    pub(crate) fn of_another(LoadedMap { head, map, .. }: LoadedMap) -> Self {
+    pub fn of_another(LoadedMap { head, map, .. }: LoadedMap) -> Self {
         let known = Self::new(head.topic_id, map);
         known.change(|lane| lane.read(&head));
         known

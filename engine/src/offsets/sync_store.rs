@@ -122,6 +122,12 @@ impl OffsetSyncStore {
         }
     }
 
+    /// Upstream and downstream offset of the last sync of a partition.
+    pub fn latest(&self, topic: &str, partition: i32) -> Option<(i64, i64)> {
+        let syncs = self.partitions.get(&(Arc::from(topic), partition))?;
+        syncs.first().map(|sync| (sync.upstream, sync.downstream))
+    }
+
     #[cfg(test)]
     fn syncs(&self, topic: &str, partition: i32) -> Option<&[Sync; SYNCS_MAX]> {
         self.partitions.get(&(Arc::from(topic), partition))

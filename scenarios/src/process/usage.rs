@@ -1,5 +1,6 @@
 //! What a process has used, as the kernel counts it (`proc(5)`).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
@@ -24,14 +25,23 @@ impl Process {
     /// # Errors
     /// [`Error::Io`] once the process has ended.
     pub fn cpu_time(&self) -> Result<Duration, Error> {
-        let ticks = cpu_ticks(&self.proc_file("stat")?);
-        let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
-        match (ticks, u64::try_from(per_second)) {
-            (Some(ticks), Ok(per_second)) => {
-                Ok(Duration::from_millis(ticks * 1000 / per_second.max(1)))
-            }
-            _ => Err(self.unreadable("stat")),
-        }
+        cpu_time(&self.proc_file("stat")?).ok_or_else(|| self.unreadable("stat"))
+    }
+
+    /// Processor time so far, user and system, of each thread that there is now, by the thread's number.
+    ///
+    /// # Errors
+    /// [`Error::Io`] once the process has ended.
+    pub fn thread_cpu_times(&self) -> Result<BTreeMap<u32, Duration>, Error> {
+        let folder = format!("/proc/{}/task", self.id());
+        let entries = fs::read_dir(&folder).map_err(|e| Error::io("read", folder.as_ref(), e))?;
+        let of = |thread: u32| {
+            // A thread may end meanwhile.
+            let stat = self.proc_file(&format!("task/{thread}/stat")).ok()?;
+            Some((thread, cpu_time(&stat)?))
+        };
+        let threads = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        Ok(threads.filter_map(of).collect())
     }
 
     fn proc_file(&self, file: &str) -> Result<String, Error> {
@@ -55,6 +65,13 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
         .find_map(|line| line.strip_prefix(name))?
         .split_whitespace()
         .next()
+}
+
+/// As [`cpu_ticks`].
+fn cpu_time(stat: &str) -> Option<Duration> {
+    let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+    let per_second = u64::try_from(per_second).ok()?.max(1);
+    Some(Duration::from_millis(cpu_ticks(stat)? * 1000 / per_second))
 }
 
 /// `utime` + `stime`, fields 14 and 15. Field 2, the name in brackets, may hold blanks and brackets.

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use nix::sys::signal::Signal;
 use scenarios::client::{KafkaClient, TestRecord, numbered, unique};
 use scenarios::{Kind, Product, await_that, on_every_kind};
+use serde_json::{Value, json};
 
 use super::{assert_monotonic, await_committed, await_copied, commit, syncing};
 use crate::flows::{Flow, PATIENCE, now_ms, read, run_with, stop};
 use crate::internal_topics::checkpoints;
+use crate::tools::{File, crosscurrent};
 
 on_every_kind! {
     a_group_moves_there_and_back,
@@ -126,6 +128,32 @@ fn groups_that_mirror_maker_left_behind(kind: Kind) {
     for (group, offset) in [(&low, 60), (&high, 80), (&end, 100)] {
         east.commit_offsets(group, &topic, &[(0, offset)]).unwrap();
     }
+    let file = File::of(&flow);
+    let ask = |command: &str, group: &str| {
+        let path = file.path();
+        let ran = crosscurrent(&[command, &path, "--group", group, "--json"]).ended_with(0);
+        assert_eq!(ran.json().len(), 1, "{}", ran.output);
+        ran.json()[0].clone()
+    };
+    let is_told = |translated: &Value, offset: i64, by: &str| {
+        assert_eq!(translated["kind"], "at least", "{translated}");
+        assert_eq!(translated["offset"], offset, "{translated}");
+        assert!(
+            translated["reason"].as_str().unwrap().contains(by),
+            "{translated}"
+        );
+    };
+    // What is left is enough for the commands, before crosscurrent has copied anything.
+    let by_sync = [(&low, 41), (&end, 90)];
+    for (group, offset) in by_sync {
+        is_told(
+            &ask("translate", group)["translated"],
+            offset,
+            "offset syncs",
+        );
+    }
+    is_told(&ask("translate", &high)["translated"], 69, "checkpoint");
+    assert_eq!(ask("groups", &low)["state"], "due");
     let mut product = flow.run();
     let at = |offset| BTreeMap::from([(0, offset)]);
     // One behind the sync, as MM2 has it; behind the last record, all that MM2 knew.
@@ -133,6 +161,15 @@ fn groups_that_mirror_maker_left_behind(kind: Kind) {
     await_committed(&west, &end, &copy, &at(90));
     // The old checkpoint says more than the syncs do now.
     await_committed(&west, &high, &copy, &at(69));
+    for (group, offset) in [(&low, 41), (&high, 69), (&end, 90)] {
+        let shown = ask("groups", group);
+        assert_eq!(shown["translated"]["offset"], offset, "{shown}");
+        assert_eq!(
+            (&shown["state"], &shown["target"]["committed"]),
+            (&json!("synced"), &json!(offset)),
+            "{shown}"
+        );
+    }
     // Our own records are exact.
     east.produce(&topic, &numbered(100..200, 1, 20)).unwrap();
     await_that("the copy", PATIENCE, || read(&west, &copy)[&0].len() == 190).unwrap();

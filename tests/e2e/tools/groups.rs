@@ -170,10 +170,14 @@ fn groups_are_shown_with_the_reason_why_they_are_not_synced(kind: Kind) {
     };
     let groups = [
         (group("synced", Some(target)), "synced", Value::Null),
-        (group("ahead", Some(target + 5)), "ahead", Value::Null),
-        (group("due", None), "behind", json!("due")),
-        (group("low", Some(target - 5)), "behind", json!("due")),
-        (group("left-out", None), "behind", json!("filtered")),
+        (
+            group("ahead", Some(target + 5)),
+            "ahead",
+            json!("target-ahead"),
+        ),
+        (group("due", None), "due", Value::Null),
+        (group("low", Some(target - 5)), "due", Value::Null),
+        (group("left-out", None), "excluded", json!("filtered-group")),
     ];
     let all = run("groups", &copied.file, &[]).ended_with(0).json();
     let ends = (
@@ -223,7 +227,7 @@ fn what_has_no_translation_says_why(kind: Kind) {
         .commit_offsets(&group, topic, &[(0, 0)])
         .unwrap();
     let shown = only(&run("groups", &copied.file, &["--group", &group]).ended_with(0));
-    assert_eq!(shown["reason"], "disabled", "{shown}");
+    assert_eq!(shown["reason"], "sync-is-off", "{shown}");
     // Written while nothing copies.
     let record = TestRecord {
         timestamp_ms: 1_700_000_000_000,

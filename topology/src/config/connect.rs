@@ -108,6 +108,15 @@ pub struct ConnectorSet {
 }
 
 impl ConnectorSet {
+    /// One connector's configuration.
+    pub fn get(&self, connector: Connector) -> Option<&BTreeMap<String, String>> {
+        match connector {
+            Connector::Source => self.source.as_ref(),
+            Connector::Checkpoint => self.checkpoint.as_ref(),
+            Connector::Heartbeat => self.heartbeat.as_ref(),
+        }
+    }
+
     /// One connector's place.
     pub fn slot(&mut self, connector: Connector) -> &mut Option<BTreeMap<String, String>> {
         match connector {
@@ -277,9 +286,7 @@ impl ConnectWorker {
         }
         let enabled = value::boolean(&sets.checkpoint, "enabled", true);
         if set.checkpoint.is_none() || enabled == Ok(false) {
-            flow.offsets.emit_checkpoints = None;
-            flow.offsets.sync_group_offsets = None;
-            flow.offsets.checkpoints_refused.clear();
+            flow.without_checkpoints();
         }
         // `enabled=false` does not switch it off, in MM2 neither: it beats into clusters that nothing is copied to.
         if set.heartbeat.is_none() {

@@ -277,6 +277,13 @@ impl FlowConfig {
         }
     }
 
+    /// No checkpoint connector runs.
+    pub(crate) fn without_checkpoints(&mut self) {
+        self.offsets.emit_checkpoints = None;
+        self.offsets.sync_group_offsets = None;
+        self.offsets.checkpoints_refused.clear();
+    }
+
     /// Whether a topic of the source is copied, by name and settings alone; that the flow is
     /// enabled is not looked at. MM2: `MirrorSourceConnector.shouldReplicateTopic`.
     pub fn replicates(&self, topic: &str) -> bool {
