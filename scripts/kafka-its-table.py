@@ -18,7 +18,9 @@ for report in sorted(reports.glob("TEST-*.xml")):
         fault = next((case.find(kind) for kind in ("failure", "error") if case.find(kind) is not None), None)
         reason = next((reason for pattern, reason in failures if fnmatch.fnmatchcase(name, pattern)), None)
         ran += 1
-        if fault is None:
+        if case.find("skipped") is not None:
+            verdict = "left out: " + (reason or case.find("skipped").get("message", ""))
+        elif fault is None:
             verdict = "passes" if reason is None else "PASSES, but is listed as not expected to: " + reason
             surprises += reason is not None
         else:

@@ -75,7 +75,7 @@ fn configs_follow_their_source(kind: Kind) {
     east.create_topic(&topic, 1, 1, &at_first).unwrap();
     let flow = Flow::new("configs", pair.east, pair.west, &topic)
         .with("sync.topic.configs.interval.seconds = 1")
-        .with("config.properties.exclude = delete\\\\.retention\\\\..*");
+        .with("config.properties.exclude = min.insync.replicas, delete\\\\.retention\\\\..*");
     let mut product = flow.run();
     let copy = flow.remote(&topic);
     await_topic(&west, &copy, 1);
@@ -88,7 +88,7 @@ fn configs_follow_their_source(kind: Kind) {
             if found == expected {
                 Ok(())
             } else {
-                Err(found)
+                Err(format!("{found:?}"))
             }
         })
         .unwrap();

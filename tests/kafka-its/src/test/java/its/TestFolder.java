@@ -1,19 +1,42 @@
 package its;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.reflect.Field;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Properties;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.extension.BeforeEachCallback;
+import org.junit.jupiter.api.extension.ConditionEvaluationResult;
+import org.junit.jupiter.api.extension.ExecutionCondition;
 import org.junit.jupiter.api.extension.ExtensionContext;
 
 /**
  * Gives each test a folder for files and logs of the processes that it starts, and its clusters of one broker a
  * transaction log that one broker can have: without it, no producer of theirs could use transactions, and we would wait
- * for that at each start. JUnit finds this class as a service.
+ * for that at each start. Leaves out tests that are listed as not expected to pass. JUnit finds this class as a service.
  */
-public final class TestFolder implements BeforeEachCallback {
+public final class TestFolder implements BeforeEachCallback, ExecutionCondition {
     private static volatile Path current = Path.of(System.getProperty("crosscurrent.work"));
+
+    @Override
+    public ConditionEvaluationResult evaluateExecutionCondition(ExtensionContext context) {
+        String list = System.getProperty("crosscurrent.leave.out", "");
+        if (list.isEmpty() || context.getTestMethod().isEmpty()) {
+            return ConditionEvaluationResult.enabled(null);
+        }
+        String name = context.getRequiredTestClass().getSimpleName() + "#" + context.getRequiredTestMethod().getName();
+        try (Stream<String> lines = Files.lines(Path.of(list))) {
+            return lines.map(line -> line.split("\\s+", 2))
+                .filter(words -> name.matches(words[0].replace("*", ".*")))
+                .findFirst()
+                .map(words -> ConditionEvaluationResult.disabled(words[1]))
+                .orElse(ConditionEvaluationResult.enabled(null));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
 
     @Override
     public void beforeEach(ExtensionContext context) throws Exception {
