@@ -10,6 +10,7 @@ mod providers;
 mod records;
 mod statuses;
 mod store;
+mod tasks;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ mod connectors;
 mod cors;
 mod edits;
 mod errors;
+mod flows;
 mod found;
 mod groups;
 mod listeners;
@@ -18,6 +19,7 @@ mod native;
 mod offsets;
 mod openapi;
 mod paging;
+mod partitions;
 mod plugins;
 mod server;
 mod tls;
@@ -40,13 +42,14 @@ use tracing::{error, info, warn};
 
 use crate::connect::{Idle, Store};
 use crate::metrics::{self, Windows};
-pub(crate) use changes::{name_into, unmask};
+pub(crate) use changes::{name_into, unmasked};
 pub(crate) use connect::running;
 use connectors::KINDS;
 pub(crate) use connectors::{CONNECT_VERSION, ConnectorView, StateView, of_task};
 pub(crate) use edits::{Edit, Edits, NewConfig};
 pub(crate) use errors::ApiError;
 pub(crate) use listeners::{KeyFault, RestConfig};
+pub(crate) use plugins::Given;
 use server::{STOP_PATIENCE, Sockets};
 
 /// How often the control thread shows that it is alive.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, AsyncContext, Context};
 use engine::batch::{BatchBuilder, Codec, ProducerStamp};
-use engine::offsets::Heartbeat;
+use engine::offsets::{Heartbeat, SourceOffsetKey};
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
@@ -97,7 +97,14 @@ impl HeartbeatActor {
                     flow.config.target.request_timeout,
                 )
                 .await
-                .map_err(|error| error.to_string())
+                .map_err(|error| error.to_string())?;
+            let (config, id) = (&flow.config, &flow.config.id);
+            flow.positions.emitted(&SourceOffsetKey::heartbeat(
+                &config.connector_names.heartbeat,
+                id.source.as_str(),
+                id.target.as_str(),
+            ));
+            Ok(())
         };
         let written = wrap_future::<_, Self>(write).map(|result: Result<(), String>, this, _| {
             this.writing = false;

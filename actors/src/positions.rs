@@ -5,6 +5,8 @@
 //! (`docs/spec/mm2.md` 3.5), so that a takeover from MM2, and a way back, need no conversion. Storing never holds up
 //! replication: it reads the registry.
 
+mod constants;
+
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use self::constants::Constants;
 use crate::clock::now_ms;
 use crate::flow::Flow;
 use crate::lease::LeaseError;
@@ -44,6 +47,7 @@ pub struct Positions {
     /// Partitions of the offsets topic; 0 until it was looked at.
     partitions: AtomicU32,
     stored: Mutex<HashMap<PartitionKey, i64>>,
+    constants: Constants,
 }
 
 impl Positions {
@@ -75,6 +79,7 @@ impl Positions {
             };
             flow.target.read_log(topic, partition, apply).await?;
         }
+        self.constants.load(flow, &table);
         let source = config.id.source.as_str();
         let mut stored = self.stored.lock().await;
         for (at, last) in table.source_offsets(&config.connector_names.source) {
@@ -138,7 +143,39 @@ impl Positions {
                 .await?
                 .0;
         }
+        self.flush_constants(flow, partitions, patience).await?;
         Ok(count)
+    }
+
+    /// A checkpoint or a heartbeat is on the target: its offset is stored with the next flush.
+    pub(crate) fn emitted(&self, key: &SourceOffsetKey) {
+        self.constants.emitted(key);
+    }
+
+    async fn flush_constants(
+        &self,
+        flow: &Flow,
+        partitions: NonZeroU32,
+        patience: Duration,
+    ) -> Result<(), LeaseError> {
+        let mut due: BTreeMap<u32, Vec<Box<[u8]>>> = BTreeMap::new();
+        for key in self.constants.due() {
+            let partition = partition_for_key(&key, partitions);
+            due.entry(partition).or_default().push(key);
+        }
+        for (partition, mut keys) in due {
+            while !keys.is_empty() {
+                let rest =
+                    keys.split_off(keys.len().min(RECORDS_PER_BATCH.unsigned_abs() as usize));
+                let records: Vec<KeyValue> = (keys.iter())
+                    .map(|key| (key.to_vec(), Some(constants::value())))
+                    .collect();
+                Self::append(flow, partition, batch_of(flow, &records)?, patience).await?;
+                self.constants.stored(keys);
+                keys = rest;
+            }
+        }
+        Ok(())
     }
 
     /// True: an earlier answer was missing, and what may be stored was stored for certain before something newer is.
@@ -237,7 +274,6 @@ impl Positions {
         patience: Duration,
     ) -> Result<(), LeaseError> {
         let config = &flow.config;
-        let topic = config.offset_storage_topic.as_str();
         if self.partitions.load(Ordering::Relaxed) == 0 {
             // It was stopped before it could start, so nobody has made sure yet that the state is ours.
             self.load(flow).await?;
@@ -266,16 +302,16 @@ impl Positions {
         }
         for (partition, records) in due {
             for some in records.chunks(RECORDS_PER_BATCH.unsigned_abs() as usize) {
-                let mut builder = BatchBuilder::new(Codec::None);
-                for (key, value) in some {
-                    let pushed = builder.push(now_ms(), Some(key), value.as_deref(), &[]);
-                    pushed.map_err(|error| ClusterError::Unreadable {
-                        alias: flow.target.alias().into(),
-                        what: topic.to_owned(),
-                        reason: error.to_string(),
-                    })?;
-                }
-                Self::append(flow, partition, builder, patience).await?;
+                Self::append(flow, partition, batch_of(flow, some)?, patience).await?;
+            }
+        }
+        for (key, offset) in changes
+            .iter()
+            .filter(|(key, _)| constants::is_of(flow, key))
+        {
+            match offset {
+                None => self.constants.reset(key),
+                Some(_) => self.constants.stored(vec![key.encode().into()]),
             }
         }
         let mut stored = self.stored.lock().await;
@@ -328,6 +364,19 @@ pub(crate) async fn flush_until(flow: &Flow, deadline: Instant) -> Result<usize,
             result => return result,
         }
     }
+}
+
+fn batch_of(flow: &Flow, records: &[KeyValue]) -> Result<BatchBuilder, ClusterError> {
+    let mut builder = BatchBuilder::new(Codec::None);
+    for (key, value) in records {
+        let pushed = builder.push(now_ms(), Some(key), value.as_deref(), &[]);
+        pushed.map_err(|error| ClusterError::Unreadable {
+            alias: flow.target.alias().into(),
+            what: flow.config.offset_storage_topic.clone(),
+            reason: error.to_string(),
+        })?;
+    }
+    Ok(builder)
 }
 
 async fn partition_count(flow: &Flow, topic: &str) -> Result<Option<i32>, ClusterError> {

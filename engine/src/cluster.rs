@@ -28,8 +28,8 @@ pub use groups::{
 pub use log::StoredRecord;
 pub use offsets::OffsetAt;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dashmap::{DashMap, DashSet};
@@ -64,6 +64,7 @@ pub struct Cluster {
     next_bootstrap: AtomicUsize,
     brokers: DashMap<i32, BrokerAddress>,
     controller: AtomicI32,
+    id: OnceLock<Arc<str>>,
     topics: DashMap<Arc<str>, cache::TopicLeaders>,
     coordinators: coordinators::Coordinators,
     /// Topics that [`Cluster::refresh`] asks for.
@@ -95,6 +96,7 @@ impl Cluster {
             next_bootstrap: AtomicUsize::new(0),
             brokers: DashMap::new(),
             controller: AtomicI32::new(NO_BROKER),
+            id: OnceLock::new(),
             topics: DashMap::new(),
             coordinators: coordinators::Coordinators::default(),
             tracked: DashSet::new(),
@@ -105,6 +107,11 @@ impl Cluster {
     /// The cluster's alias.
     pub fn alias(&self) -> &str {
         &self.alias
+    }
+
+    /// The id that the brokers' cluster has given itself; none until one of them has said it.
+    pub fn id(&self) -> Option<&str> {
+        self.id.get().map(|id| &**id)
     }
 
     /// How connections to this cluster are made, for whoever opens data connections.
@@ -296,6 +303,9 @@ impl Cluster {
     fn remember_brokers(&self, answer: &MetadataResponse) {
         self.controller
             .store(answer.controller_id.0, Ordering::Relaxed);
+        if let Some(id) = &answer.cluster_id {
+            self.id.get_or_init(|| id.as_str().into());
+        }
         for broker in &answer.brokers {
             let Some(address) = BrokerAddress::new(broker) else {
                 continue;

@@ -157,6 +157,11 @@ impl Store {
         Ok(store)
     }
 
+    /// The id of the worker's cluster; opening has asked for it.
+    pub(crate) fn cluster_id(&self) -> Option<&str> {
+        self.cluster.id()
+    }
+
     /// What the config topic says, as far as it was read.
     pub(crate) fn configs(&self) -> Arc<Configs> {
         let configs = self.configs.read().unwrap_or_else(PoisonError::into_inner);

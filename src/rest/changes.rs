@@ -13,7 +13,7 @@ use super::connectors::{HIDDEN, InfoView, TaskId};
 use super::edits::NewConfig;
 use super::errors::{Answer, ApiError, plain};
 use super::found::{find, masked_all};
-use super::plugins::{read_config, settings};
+use super::plugins::{Given, read_config, settings};
 use super::{Api, ConnectMode};
 use crate::connect::{ConfigRecord, Configs, Restart, Settings, StoreError};
 
@@ -94,9 +94,10 @@ pub(super) async fn create(
         return Err(ApiError::malformed(&"config is missing"));
     };
     let name = create.name.unwrap_or_default().trim().to_owned();
-    let mut config = settings(given)?;
-    name_into(&name, &mut config)?;
-    check(connect, &config)?;
+    let mut given = settings(given)?;
+    name_into(&name, &mut given)?;
+    check(connect, &given)?;
+    let config = given.settings;
     let decide = |configs: &Configs| {
         if configs.contains(&name) {
             let message = format!("Connector {name} already exists");
@@ -150,7 +151,8 @@ fn in_url(name: &str) -> String {
 }
 
 /// `name` is part of the configuration, and must be the same there.
-pub(crate) fn name_into(name: &str, config: &mut Settings) -> Result<(), ApiError> {
+pub(crate) fn name_into(name: &str, given: &mut Given) -> Result<(), ApiError> {
+    let config = &mut given.settings;
     if let Some(other) = config.get("name")
         && other != name
     {
@@ -164,6 +166,7 @@ pub(crate) fn name_into(name: &str, config: &mut Settings) -> Result<(), ApiErro
         )));
     }
     config.insert("name".to_owned(), name.to_owned());
+    given.nulls.retain(|key| key != "name");
     Ok(())
 }
 
@@ -193,9 +196,10 @@ pub(super) fn report(connect: &ConnectMode, config: &Settings) -> Result<Report,
     Ok(report)
 }
 
-fn check(connect: &ConnectMode, config: &Settings) -> Result<(), ApiError> {
-    let report =
-        report(connect, config).map_err(|fault| ApiError::bad_request(fault.to_string()))?;
+fn check(connect: &ConnectMode, given: &Given) -> Result<(), ApiError> {
+    let report = report(connect, &given.settings);
+    let mut report = report.map_err(|fault| ApiError::bad_request(fault.to_string()))?;
+    given.refuse_nulls(&mut report);
     match report.refusal() {
         Some(message) => Err(ApiError::bad_request(message)),
         None => Ok(()),
@@ -203,8 +207,10 @@ fn check(connect: &ConnectMode, config: &Settings) -> Result<(), ApiError> {
 }
 
 /// Whoever reads a configuration, changes it and sends it back sends masks where secrets are: those stay as they are.
-pub(crate) fn unmask(config: &mut Settings, before: Option<&Settings>) -> Result<(), ApiError> {
-    for (key, value) in config.iter_mut() {
+/// What was given is left as it is: asked again, the secrets are those of then.
+pub(crate) fn unmasked(given: &Given, before: Option<&Settings>) -> Result<Given, ApiError> {
+    let mut given = given.clone();
+    for (key, value) in &mut given.settings {
         if value == HIDDEN && topology::is_secret(key) {
             let known = before.and_then(|before| before.get(key)).ok_or_else(|| {
                 let message =
@@ -214,7 +220,7 @@ pub(crate) fn unmask(config: &mut Settings, before: Option<&Settings>) -> Result
             value.clone_from(known);
         }
     }
-    Ok(())
+    Ok(given)
 }
 
 /// `PUT /connectors/{c}/config`.
@@ -233,16 +239,18 @@ pub(super) async fn put_config(
     }
     let connect = writable(&api)?;
     require_json(&request)?;
-    let mut config = read_config(&bytes)?;
-    name_into(&name, &mut config)?;
+    let mut given = read_config(&bytes)?;
+    name_into(&name, &mut given)?;
     let decide = |configs: &Configs| {
         let before = configs.get(&name);
-        unmask(&mut config, before.as_ref().map(|before| &before.config))?;
-        check(connect, &config)?;
+        let given = unmasked(&given, before.as_ref().map(|before| &before.config))?;
+        check(connect, &given)?;
+        let config = given.settings;
         let record = ConfigRecord::Connector(name.clone(), Some(config.clone()));
-        Ok::<_, ApiError>((vec![record], before))
+        Ok::<_, ApiError>((vec![record], (before, config)))
     };
-    match connect.store.change(decide).await? {
+    let (before, config) = connect.store.change(decide).await?;
+    match before {
         None => Ok(created(&api, &name, &config)),
         Some(before) => Ok(HttpResponse::Ok().json(info(&name, &config, before.tasks.len()))),
     }
@@ -270,10 +278,11 @@ pub(super) async fn patch_config(
     let patch = patch(&bytes)?;
     let decide = |configs: &Configs| {
         let before = found(configs, &name)?;
-        let mut config = patch.clone().applied_to(before.config.clone());
-        name_into(&name, &mut config)?;
-        unmask(&mut config, Some(&before.config))?;
-        check(connect, &config)?;
+        let mut given = patch.clone().applied_to(before.config.clone());
+        name_into(&name, &mut given)?;
+        let given = unmasked(&given, Some(&before.config))?;
+        check(connect, &given)?;
+        let config = given.settings;
         let record = ConfigRecord::Connector(name.clone(), Some(config.clone()));
         Ok::<_, ApiError>((vec![record], info(&name, &config, before.tasks.len())))
     };
@@ -282,14 +291,7 @@ pub(super) async fn patch_config(
 
 /// A body of keys to set, and of keys to remove: those with null.
 fn patch(bytes: &[u8]) -> Result<NewConfig, ApiError> {
-    let patch: Map<String, Value> =
-        serde_json::from_slice(bytes).map_err(|error| ApiError::malformed(&error))?;
-    let removed = (patch.iter())
-        .filter(|(_, value)| value.is_null())
-        .map(|(key, _)| key.clone())
-        .collect();
-    let set = settings(patch)?;
-    Ok(NewConfig::Patch { set, removed })
+    read_config(bytes).map(NewConfig::Patch)
 }
 
 fn found(configs: &Configs, name: &str) -> Result<crate::connect::Connector, ApiError> {
@@ -372,4 +374,29 @@ pub(super) async fn reset_topics(api: web::Data<Api>, name: web::Path<String>) -
     let records = connect.store.statuses().forget_topics(&name);
     connect.store.put(records).await?;
     Ok(HttpResponse::Accepted().finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(password: &str) -> Given {
+        let settings = Settings::from([("my.password".to_owned(), password.to_owned())]);
+        Given {
+            settings,
+            ..Given::default()
+        }
+    }
+
+    #[test]
+    fn a_mask_stands_for_the_secret_that_is_there_when_it_is_decided() {
+        let given = with(HIDDEN);
+        for secret in ["older", "newer"] {
+            let before = with(secret).settings;
+            assert_eq!(unmasked(&given, Some(&before)).unwrap().settings, before);
+        }
+        assert!(unmasked(&given, None).is_err());
+        let own = with("own");
+        assert_eq!(unmasked(&own, None).unwrap().settings, own.settings);
+    }
 }

@@ -1,10 +1,14 @@
 //! Connect's routes (docs/spec/mm2.md 9.2), to the byte where clients look.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use actix_web::guard::{self, Guard};
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, Route, web};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{
+    FromRequest, Handler, HttpRequest, HttpResponse, Responder, ResponseError, Route, web,
+};
 use actors::TargetState;
 use serde::Serialize;
 
@@ -19,23 +23,23 @@ pub(super) const CONNECTORS_ARE_A_FILE: &str = "which connectors there are is sa
 
 /// All routes of Connect.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    let all: [(&str, Vec<Route>); 16] = [
+    let all: [(&str, Vec<Way>); 16] = [
         ("/", vec![read().to(root)]),
         ("/health", vec![read().to(health)]),
         (
             "/connectors",
-            vec![read().to(list), web::post().to(changes::create)],
+            vec![read().to(list), post().to(changes::create)],
         ),
         (
             "/connectors/{c}",
-            vec![read().to(info), web::delete().to(changes::delete)],
+            vec![read().to(info), delete().to(changes::delete)],
         ),
         (
             "/connectors/{c}/config",
             vec![
                 read().to(config_of),
-                web::put().to(changes::put_config),
-                web::patch().to(changes::patch_config),
+                put().to(changes::put_config),
+                patch().to(changes::patch_config),
             ],
         ),
         ("/connectors/{c}/status", vec![read().to(status)]),
@@ -46,23 +50,23 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         ),
         (
             "/connectors/{c}/tasks/{n:[0-9]+}/restart",
-            vec![web::post().to(restart_task)],
+            vec![post().to(restart_task)],
         ),
-        ("/connectors/{c}/restart", vec![web::post().to(restart)]),
-        ("/connectors/{c}/pause", vec![web::put().to(pause)]),
-        ("/connectors/{c}/resume", vec![web::put().to(resume)]),
-        ("/connectors/{c}/stop", vec![web::put().to(stop)]),
+        ("/connectors/{c}/restart", vec![post().to(restart)]),
+        ("/connectors/{c}/pause", vec![put().to(pause)]),
+        ("/connectors/{c}/resume", vec![put().to(resume)]),
+        ("/connectors/{c}/stop", vec![put().to(stop)]),
         ("/connectors/{c}/topics", vec![read().to(topics)]),
         (
             "/connectors/{c}/topics/reset",
-            vec![web::put().to(changes::reset_topics)],
+            vec![put().to(changes::reset_topics)],
         ),
         (
             "/connectors/{c}/offsets",
             vec![
                 read().to(offsets::list),
-                web::patch().to(offsets::alter),
-                web::delete().to(offsets::reset),
+                patch().to(offsets::alter),
+                delete().to(offsets::reset),
             ],
         ),
     ];
@@ -71,19 +75,70 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     }
 }
 
-/// A resource that answers other methods with 405.
-pub(super) fn resource(path: &str, routes: Vec<Route>) -> actix_web::Resource {
-    let other = web::to(|| async { Err::<String, _>(plain(StatusCode::METHOD_NOT_ALLOWED)) });
-    (routes.into_iter())
+/// What is done for a method.
+pub(super) struct Way {
+    allow: &'static str,
+    route: Route,
+}
+
+impl Way {
+    pub(super) fn to<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let route = self.route.to(handler);
+        Self { route, ..self }
+    }
+}
+
+/// A resource that answers other methods with 405, and says which it has (RFC 9110 15.5.6).
+pub(super) fn resource(path: &str, ways: Vec<Way>) -> actix_web::Resource {
+    let allow: Vec<_> = ways.iter().map(|way| way.allow).collect();
+    let allow: Arc<str> = allow.join(", ").into();
+    let other = move || {
+        let allow = allow.clone();
+        async move {
+            let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED).error_response();
+            if let Ok(allow) = HeaderValue::from_str(&allow) {
+                answer.headers_mut().insert(header::ALLOW, allow);
+            }
+            answer
+        }
+    };
+    (ways.into_iter().map(|way| way.route))
         .fold(web::resource(path.to_owned()), actix_web::Resource::route)
-        .default_service(other)
+        .default_service(web::to(other))
 }
 
 /// GET, and HEAD, whose answer the server leaves without its body.
-pub(super) fn read() -> Route {
-    Route::new().guard(guard::fn_guard(|at| {
+pub(super) fn read() -> Way {
+    let route = Route::new().guard(guard::fn_guard(|at| {
         guard::Get().check(at) || guard::Head().check(at)
-    }))
+    }));
+    let allow = "GET, HEAD";
+    Way { allow, route }
+}
+
+pub(super) fn put() -> Way {
+    let (allow, route) = ("PUT", web::put());
+    Way { allow, route }
+}
+
+pub(super) fn post() -> Way {
+    let (allow, route) = ("POST", web::post());
+    Way { allow, route }
+}
+
+pub(super) fn patch() -> Way {
+    let (allow, route) = ("PATCH", web::patch());
+    Way { allow, route }
+}
+
+pub(super) fn delete() -> Way {
+    let (allow, route) = ("DELETE", web::delete());
+    Way { allow, route }
 }
 
 /// The body, or why there is none.
@@ -110,15 +165,22 @@ pub(crate) fn running<'a>(shown: &'a Shown, name: &str) -> Option<&'a ConnectorV
 struct Root {
     version: &'static str,
     commit: &'static str,
-    /// Not asked for: there are several clusters.
+    /// Of the worker's cluster; with `run`, of the target of the first flow that copies. Null until a broker has said it.
     kafka_cluster_id: Option<String>,
 }
 
-async fn root() -> HttpResponse {
+async fn root(api: web::Data<Api>) -> HttpResponse {
+    let shown = api.shown();
+    let id = match &api.connect {
+        Some(connect) => connect.store.cluster_id(),
+        None => (shown.flows.iter())
+            .find(|flow| flow.config.replication_enabled)
+            .and_then(|flow| flow.target.id()),
+    };
     HttpResponse::Ok().json(Root {
         version: CONNECT_VERSION,
         commit: concat!("crosscurrent-", env!("CARGO_PKG_VERSION")),
-        kafka_cluster_id: None,
+        kafka_cluster_id: id.map(str::to_owned),
     })
 }
 
@@ -160,6 +222,15 @@ pub(super) fn query(request: &HttpRequest, key: &str) -> Vec<String> {
         .filter(|(name, _)| name == key)
         .map(|(_, value)| value)
         .collect()
+}
+
+/// A truth of a query as JAX-RS reads it: the first one counts, blank is as if it were not there, and whatever is not "true"
+/// is false.
+pub(super) fn flag(request: &HttpRequest, key: &str, default: bool) -> bool {
+    match query(request, key).first().map(|value| value.trim()) {
+        None | Some("") => default,
+        Some(value) => value.eq_ignore_ascii_case("true"),
+    }
 }
 
 async fn list(api: web::Data<Api>, request: HttpRequest) -> HttpResponse {
@@ -227,15 +298,9 @@ async fn restart_task(api: web::Data<Api>, at: web::Path<(String, String)>) -> A
 async fn restart(api: web::Data<Api>, name: web::Path<String>, request: HttpRequest) -> Answer {
     let unknown = || ApiError::not_found(format!("Unknown connector: {name}"));
     let found = found::get(&api, &name).ok_or_else(unknown)?;
-    // Whatever is not "true" is false, as in Java.
-    let flag = |key| {
-        query(&request, key)
-            .iter()
-            .any(|value| value.eq_ignore_ascii_case("true"))
-    };
     let wanted = Restart {
-        include_tasks: flag("includeTasks"),
-        only_failed: flag("onlyFailed"),
+        include_tasks: flag(&request, "includeTasks", false),
+        only_failed: flag(&request, "onlyFailed", false),
     };
     let mut status = found.status();
     let due = |state: &str| state != "STOPPED" && (!wanted.only_failed || state == "FAILED");

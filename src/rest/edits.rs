@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::connectors::InfoView;
 use super::errors::ApiError;
+use super::plugins::Given;
 use crate::connect::Settings;
 
 /// Changes that wait for others; each ends and starts a flow, which is a matter of seconds at most.
@@ -19,20 +20,23 @@ const EDIT_LIMIT: Duration = Duration::from_secs(90);
 #[derive(Clone)]
 pub(crate) enum NewConfig {
     /// This.
-    Whole(Settings),
-    /// As now, but for these keys.
-    Patch { set: Settings, removed: Vec<String> },
+    Whole(Given),
+    /// As now, but for these keys; without those that are null.
+    Patch(Given),
 }
 
 impl NewConfig {
     /// Applied to a configuration.
-    pub(crate) fn applied_to(self, mut before: Settings) -> Settings {
+    pub(crate) fn applied_to(self, mut before: Settings) -> Given {
         match self {
-            Self::Whole(config) => config,
-            Self::Patch { set, removed } => {
-                before.retain(|key, _| !removed.contains(key));
-                before.extend(set);
-                before
+            Self::Whole(given) => given,
+            Self::Patch(given) => {
+                before.retain(|key, _| !given.nulls.contains(key));
+                before.extend(given.settings);
+                Given {
+                    settings: before,
+                    nulls: Vec::new(),
+                }
             }
         }
     }

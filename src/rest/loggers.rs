@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
-use super::connect::{body, query, read, resource};
+use super::connect::{body, put, query, read, resource};
 use super::errors::{Answer, ApiError};
+use super::plugins::settings;
 use crate::logging::{self, LevelError, Levels, Logger};
 
 #[derive(Serialize)]
@@ -29,14 +31,9 @@ impl From<Logger> for LoggerView {
     }
 }
 
-#[derive(Default, Deserialize)]
-struct Wanted {
-    level: Option<String>,
-}
-
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(resource("/admin/loggers", vec![read().to(list)]));
-    let one = vec![read().to(get), web::put().to(set)];
+    let one = vec![read().to(get), put().to(set)];
     config.service(resource("/admin/loggers/{l}", one));
 }
 
@@ -63,10 +60,13 @@ async fn set(
     request: HttpRequest,
     bytes: Result<web::Bytes, actix_web::Error>,
 ) -> Answer {
-    let wanted: Option<Wanted> =
+    let wanted: Option<Map<String, Value>> =
         serde_json::from_slice(&body(bytes)?).map_err(|error| ApiError::malformed(&error))?;
     let missing = "Desired 'level' parameter was not specified in request.";
-    let level = wanted.unwrap_or_default().level;
+    // A number is a text here, too: the level of that name is unknown.
+    let level = settings(wanted.unwrap_or_default())?
+        .settings
+        .remove("level");
     let level = level.ok_or_else(|| ApiError::bad_request(missing))?;
     let affected = levels()?.set(&name, &level).map_err(|error| {
         let status = match error {
@@ -78,8 +78,8 @@ async fn set(
     tracing::warn!(logger = %name, level, "an operator has set a log level");
     // One process is the whole cluster. As in Connect, any other scope is that of the worker.
     if query(&request, "scope")
-        .iter()
-        .any(|scope| scope.eq_ignore_ascii_case("cluster"))
+        .first()
+        .is_some_and(|scope| scope.eq_ignore_ascii_case("cluster"))
     {
         return Ok(HttpResponse::NoContent().finish());
     }

@@ -1,19 +1,20 @@
 //! `/connector-plugins`: the three connectors, their keys, and whether a configuration is valid (docs/spec/mm2.md 9.2).
 
-use std::collections::BTreeMap;
-
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use topology::connect_def::{self, KeyDefinition};
+use topology::connect_def::{self, KeyDefinition, Report};
 
-use super::connect::{body, query, read, resource};
+use super::connect::{body, flag, put, read, resource};
 use super::connectors::{CONNECT_VERSION, KINDS};
 use super::errors::{Answer, ApiError};
 use super::{Api, changes};
+use crate::connect::Settings;
 
 /// What records pass through as they are.
 const BYTE_ARRAY_CONVERTER: &str = "org.apache.kafka.connect.converters.ByteArrayConverter";
+/// Connect's text (`AbstractHerder.validateConnectorConfig`).
+const NULL: &str = "Null value can not be supplied as the configuration value.";
 /// Java's exception, which Connect shows of faults that validation runs into.
 const IN_JAVA: &str = "org.apache.kafka.connect.runtime.rest.errors.BadRequestException: ";
 
@@ -28,7 +29,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(resource("/connector-plugins", vec![read().to(list)]));
     let keys = vec![read().to(keys)];
     config.service(resource("/connector-plugins/{p}/config", keys));
-    let validate = vec![web::put().to(validate)];
+    let validate = vec![put().to(validate)];
     config.service(resource("/connector-plugins/{p}/config/validate", validate));
 }
 
@@ -40,10 +41,7 @@ async fn list(request: HttpRequest) -> HttpResponse {
     };
     let mut plugins: Vec<_> = KINDS.map(|kind| plugin(kind.class(), "source")).into();
     plugins.sort_by(|a, b| a.class.cmp(&b.class));
-    if query(&request, "connectorsOnly")
-        .iter()
-        .any(|value| value == "false")
-    {
+    if !flag(&request, "connectorsOnly", true) {
         for r#type in ["converter", "header_converter"] {
             plugins.push(plugin(BYTE_ARRAY_CONVERTER.to_owned(), r#type));
         }
@@ -63,7 +61,8 @@ async fn validate(
     name: web::Path<String>,
     bytes: Result<web::Bytes, actix_web::Error>,
 ) -> Answer {
-    let config = read_config(&body(bytes)?)?;
+    let given = read_config(&body(bytes)?)?;
+    let config = &given.settings;
     if let Some(class) = config.get("connector.class")
         && !without_suffix(class).ends_with(without_suffix(&name))
     {
@@ -72,10 +71,11 @@ async fn validate(
         )));
     }
     let report = match &api.connect {
-        Some(connect) => changes::report(connect, &config),
-        None => connect_def::validate(&config),
+        Some(connect) => changes::report(connect, config),
+        None => connect_def::validate(config),
     };
-    let report = report.map_err(|fault| ApiError::internal(format!("{IN_JAVA}{fault}")))?;
+    let mut report = report.map_err(|fault| ApiError::internal(format!("{IN_JAVA}{fault}")))?;
+    given.refuse_nulls(&mut report);
     Ok(HttpResponse::Ok().json(report))
 }
 
@@ -87,24 +87,44 @@ fn without_suffix(class: &str) -> &str {
     }
 }
 
+/// A configuration as it was given.
+#[derive(Clone, Default)]
+pub(crate) struct Given {
+    pub(crate) settings: Settings,
+    /// Keys whose value is null.
+    pub(crate) nulls: Vec<String>,
+}
+
+impl Given {
+    /// As in Connect, null is no value, but for PATCH, where it removes.
+    pub(crate) fn refuse_nulls(&self, report: &mut Report) {
+        for key in &self.nulls {
+            report.add_error(key, NULL);
+        }
+    }
+}
+
 /// A configuration as a body.
-pub(super) fn read_config(bytes: &[u8]) -> Result<BTreeMap<String, String>, ApiError> {
+pub(super) fn read_config(bytes: &[u8]) -> Result<Given, ApiError> {
     settings(serde_json::from_slice(bytes).map_err(|error| ApiError::malformed(&error))?)
 }
 
-/// Values as texts. As Connect's reader does, numbers and truths are taken as texts; null is as if the key were not there.
-pub(super) fn settings(members: Map<String, Value>) -> Result<BTreeMap<String, String>, ApiError> {
-    let mut config = BTreeMap::new();
+/// Values as texts. As Connect's reader does, numbers and truths are taken as texts.
+pub(super) fn settings(members: Map<String, Value>) -> Result<Given, ApiError> {
+    let mut given = Given::default();
     for (key, value) in members {
         let text = match value {
-            Value::Null => continue,
+            Value::Null => {
+                given.nulls.push(key);
+                continue;
+            }
             Value::String(text) => text,
             Value::Bool(_) | Value::Number(_) => value.to_string(),
             Value::Array(_) | Value::Object(_) => {
                 return Err(ApiError::malformed(&format!("{key} must be a text")));
             }
         };
-        config.insert(key, text);
+        given.settings.insert(key, text);
     }
-    Ok(config)
+    Ok(given)
 }

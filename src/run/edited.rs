@@ -9,8 +9,10 @@ use topology::connect_def::{self, find_plugin};
 use topology::{ConfigErrors, Connector, FlowConfig, MirrorConfig};
 use tracing::{info, warn};
 
-use crate::connect::{END_LIMIT, Settings};
-use crate::rest::{Api, ApiError, ConnectorView, Edit, NewConfig, name_into, running, unmask};
+use crate::connect::END_LIMIT;
+use crate::rest::{
+    Api, ApiError, ConnectorView, Edit, Given, NewConfig, name_into, running, unmasked,
+};
 
 /// What was decided about a flow.
 struct Decided {
@@ -54,10 +56,11 @@ fn decide(
     // In REST its name has the flow's in front.
     let mut named = before.clone();
     named.insert("name".to_owned(), view.name.clone());
-    let mut config = new.applied_to(named);
-    name_into(&view.name, &mut config)?;
-    unmask(&mut config, Some(&before))?;
-    check(file, kind, &config)?;
+    let mut given = new.applied_to(named);
+    name_into(&view.name, &mut given)?;
+    let given = unmasked(&given, Some(&before))?;
+    check(file, kind, &given)?;
+    let mut config = given.settings;
     match before.get("name") {
         Some(stored) => config.insert("name".to_owned(), stored.clone()),
         None => config.remove("name"),
@@ -72,13 +75,14 @@ fn decide(
 }
 
 /// As Connect checks it.
-fn check(file: &MirrorConfig, kind: Connector, config: &Settings) -> Result<(), ApiError> {
+fn check(file: &MirrorConfig, kind: Connector, given: &Given) -> Result<(), ApiError> {
     let providers = file.properties().providers();
-    let resolved = (config.iter())
+    let resolved = (given.settings.iter())
         .map(|(key, text)| (key.clone(), providers.resolve(text)))
         .collect();
     let report = connect_def::validate(&resolved);
-    let report = report.map_err(|fault| ApiError::bad_request(fault.to_string()))?;
+    let mut report = report.map_err(|fault| ApiError::bad_request(fault.to_string()))?;
+    given.refuse_nulls(&mut report);
     if let Some(message) = report.refusal() {
         return Err(ApiError::bad_request(message));
     }

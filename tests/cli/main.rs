@@ -14,6 +14,7 @@ mod lean;
 mod live;
 mod plugins;
 mod program;
+mod random_requests;
 mod rest;
 mod rest_fuzz;
 mod rest_security;

@@ -5,6 +5,44 @@ use serde_json::{Value, json};
 use crate::http::ask;
 use crate::rest::Running;
 
+/// Goal: truths of a query are read as JAX-RS does: the first counts, blank is the default, what is not "true" is false.
+#[test]
+fn truths_of_a_query_are_spelled_as_in_java() {
+    let running = Running::start("");
+    for (query, all) in [
+        ("", false),
+        ("?connectorsOnly", false),
+        ("?connectorsOnly=TRUE", false),
+        ("?connectorsOnly=true&connectorsOnly=false", false),
+        ("?connectorsOnly=false", true),
+        ("?connectorsOnly=FALSE", true),
+        ("?connectorsOnly=0", true),
+        ("?connectorsonly=false", false),
+    ] {
+        let path = format!("/connector-plugins{query}");
+        let plugins = ask(&running.address, "GET", &path, "").json();
+        assert_eq!(plugins.as_array().unwrap().len() > 3, all, "{query}");
+    }
+    running.stop();
+}
+
+/// Goal: null is no value, as Connect says it.
+#[test]
+fn nulls_are_errors_of_a_validation() {
+    let running = Running::start("");
+    let path = "/connector-plugins/MirrorHeartbeatConnector/config/validate";
+    let config = r#"{"connector.class": "MirrorHeartbeatConnector", "name": "x", "source.cluster.alias": "a", "mine": null,
+        "heartbeats.topic.replication.factor": null}"#;
+    let report = ask(&running.address, "PUT", path, config).json();
+    for key in ["mine", "heartbeats.topic.replication.factor"] {
+        let all = report["configs"].as_array().unwrap();
+        let found = all.iter().find(|one| one["value"]["name"] == key).unwrap();
+        let said = "Null value can not be supplied as the configuration value.";
+        assert_eq!(found["value"]["errors"][0], said, "{found}");
+    }
+    running.stop();
+}
+
 /// Goal: what Connect 4.3.1 answered about plugins, validation and wrong levels is answered here, to the letter.
 #[test]
 fn recorded_questions_about_plugins_are_answered_as_by_connect() {
@@ -67,7 +105,9 @@ fn log_levels_are_set_while_the_process_runs() {
     for (body, status) in [
         ("", 400),
         ("[]", 400),
-        (r#"{"level":1}"#, 400),
+        (r#"{"level":1}"#, 404),
+        (r#"{"level":null}"#, 400),
+        (r#"{"level":[]}"#, 400),
         ("null", 400),
     ] {
         assert_eq!(loggers("PUT", "/root", body).status, status, "{body}");

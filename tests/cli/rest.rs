@@ -27,10 +27,15 @@ impl Running {
 
     /// With more arguments.
     pub(crate) fn start_with(more: &str, arguments: &[&str]) -> Self {
+        Self::listening(more, &[&["--rest", "127.0.0.1:0"], arguments].concat())
+    }
+
+    /// As the file or the command line says.
+    fn listening(more: &str, arguments: &[&str]) -> Self {
         let (source, target) = (closed_port(), closed_port());
         let folder = Folder::with(one_flow(&source, &target, more));
         let file = folder.file();
-        let all = [&["run", &file, "--rest", "127.0.0.1:0"], arguments].concat();
+        let all: Vec<&str> = [&["run", &*file], arguments].concat();
         let mut process = folder.spawn(command(&all));
         let mut address = None;
         await_that("an address", PATIENCE, || {
@@ -106,6 +111,7 @@ fn a_flow_without_clusters_is_alive_and_not_ready() {
         (&flows[0]["flow"], &flows[0]["wanted"]),
         (&json!("a->b"), &json!("RUNNING"))
     );
+    assert_eq!(get("/").json()["kafka_cluster_id"], Value::Null);
     let names = get("/connectors").json();
     assert_eq!(names[0], "a->b.MirrorSourceConnector");
     assert_eq!(
@@ -254,6 +260,21 @@ fn configurations_are_those_of_the_file() {
     let status = ask(&running.address, "GET", &format!("{SOURCE}/status"), "").json();
     assert_eq!(status["connector"]["state"], "RUNNING");
     running.stop();
+}
+
+/// Goal: a worker that listens on all addresses names itself by the machine's name, as others can ask it, not 0.0.0.0.
+#[test]
+fn listening_everywhere_it_has_the_machines_name() {
+    let host = nix::unistd::gethostname().unwrap();
+    for listeners in ["http://0.0.0.0:0", "http://:0", "http://[::]:0"] {
+        let running = Running::listening(&format!("listeners = {listeners}\n"), &[]);
+        let port = running.address.rsplit(':').next().unwrap();
+        let at = format!("127.0.0.1:{port}");
+        let status = ask(&at, "GET", &format!("{SOURCE}/status"), "").json();
+        let expected = format!("{}:{port}", host.to_string_lossy());
+        assert_eq!(status["connector"]["worker_id"], expected, "{listeners}");
+        running.stop();
+    }
 }
 
 /// Goal: no answer shows a secret of the file.

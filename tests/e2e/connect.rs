@@ -208,6 +208,9 @@ fn created_by_post_it_copies(kind: Kind) {
         worker.ask("GET", "/connectors", &Value::Null).json(),
         json!([])
     );
+    let root = worker.order("GET", "/", &Value::Null, 200).json();
+    let west = kind.shared_pair().unwrap().west.cluster_id();
+    assert_eq!(root["kafka_cluster_id"], west);
     at.create_source();
     let heartbeat = worker.config("MirrorHeartbeatConnector", &[("tasks.max", "1")]);
     worker.order("PUT", "/connectors/hb/config", &heartbeat, 201);
@@ -235,6 +238,30 @@ fn created_by_post_it_copies(kind: Kind) {
     let transforms = worker.config("MirrorSourceConnector", &[("transforms", "route")]);
     let refused = worker.order("PUT", "/connectors/other/config", &transforms, 400);
     assert!(refused.body.contains("transforms"), "{refused:?}");
+    let nulls = worker.config("MirrorSourceConnector", &[]);
+    let with_null = |key: &str| {
+        let mut config = nulls.clone();
+        config[key] = Value::Null;
+        config
+    };
+    for key in ["my.own", "groups"] {
+        let config = with_null(key);
+        let refused = worker.order("PUT", "/connectors/hb2/config", &config, 400);
+        let null = "Null value can not be supplied as the configuration value.";
+        assert!(refused.body.contains(null), "{refused:?}");
+        worker.order(
+            "POST",
+            "/connectors",
+            &json!({"name": "hb2", "config": config}),
+            400,
+        );
+    }
+    let unset = json!({"tasks.max": null});
+    let patched = worker.order("PATCH", "/connectors/hb/config", &unset, 200);
+    assert!(
+        patched.json()["config"].get("tasks.max").is_none(),
+        "{patched:?}"
+    );
     at.worker.stop();
 }
 

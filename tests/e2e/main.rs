@@ -9,6 +9,7 @@
 
 mod brokers;
 mod connect;
+mod connect_fuzz;
 mod connect_real;
 mod connect_replay;
 mod copy;
@@ -29,6 +30,8 @@ mod metrics;
 mod naming;
 mod outages;
 mod overtaken;
+#[path = "../cli/random_requests.rs"]
+mod random_requests;
 mod rest;
 mod rest_writable;
 mod shutdown;

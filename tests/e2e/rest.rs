@@ -112,6 +112,8 @@ fn pause_holds_and_resume_goes_on(kind: Kind) {
         &flow.remote(&topic),
         Isolation::ReadCommitted,
     );
+    let root = ask(&served.address, "GET", "/", "").json();
+    assert_eq!(root["kafka_cluster_id"], pair.west.cluster_id());
     served.order("PUT", "/pause", 202);
     served.await_partitions("stopped", 2);
     let before = west.end_offsets(&flow.remote(&topic)).unwrap();

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::cluster::{GroupOffset, PerGroup};
-use engine::offsets::{CheckpointTable, OffsetSyncStore, Translation, UnknownReason};
+use engine::offsets::{
+    CheckpointTable, OffsetSyncStore, SourceOffsetKey, Translation, UnknownReason,
+};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 use tracing::{debug, info, trace, warn};
@@ -350,13 +352,16 @@ impl Rounds {
         topic::write(flow, self.unwritten.iter()).await?;
         let now = now_ms();
         let written = std::mem::take(&mut self.unwritten);
+        let connector = &flow.config.connector_names.checkpoint;
         for (
-            (group, remote, _),
+            (group, remote, partition),
             Unwritten {
                 at, timestamp_ms, ..
             },
         ) in &written
         {
+            let key = SourceOffsetKey::checkpoint(connector, group, remote, *partition);
+            flow.positions.emitted(&key);
             let latency_ms = now.saturating_sub(*timestamp_ms);
             (flow.groups).note_checkpoint(group, at, remote, latency_ms, now);
         }
