@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SECONDS_TO_RUN ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test check bench fuzz schemathesis kafka demo
+.PHONY: help setup build test check bench fuzz schemathesis kafkaits kafka demo
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -34,6 +34,9 @@ fuzz: setup ## bad bytes, led by coverage: each target for SECONDS_TO_RUN second
 
 schemathesis: setup ## random requests by the OpenAPI document, of a tool from PyPI
 	@scripts/schemathesis.sh
+
+kafkaits: setup ## Apache Kafka's own integration tests of MirrorMaker 2, against our binary
+	@scripts/kafka-its.sh
 
 kafka: setup ## fetch Apache Kafka for the tests and make it start quickly
 	cargo run -q -p crosscurrent-scenarios --bin kafka

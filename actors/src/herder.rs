@@ -1,5 +1,6 @@
 //! Owns one flow: which topics are copied, where to, and by which replicators.
 
+mod config_sync;
 mod obey;
 mod remote_topics;
 
@@ -25,6 +26,7 @@ use crate::supervisor::{
     ChildSpec, Placement, RunningChild, StartContext, Supervise, Supervisor, TICK_INTERVAL,
     Unsupervise,
 };
+use config_sync::ConfigSync;
 use remote_topics::Blocked;
 
 /// Waits after a round that failed, or in which a topic could not be created.
@@ -58,6 +60,8 @@ pub struct Herder {
     shown_blocked: BTreeSet<(String, i32)>,
     /// Topics of which it was said that they are blocked.
     told_blocked: BTreeSet<String>,
+    /// Keeps the remote topics' configs as their sources'.
+    config_sync: ConfigSync,
     /// What an operator wants, as far as it was done.
     obeyed: TargetState,
     /// Rounds so far: what an earlier one finds out is thrown away.
@@ -98,6 +102,7 @@ impl Herder {
                 leaving: BTreeSet::new(),
                 shown_blocked: BTreeSet::new(),
                 told_blocked: BTreeSet::new(),
+                config_sync: ConfigSync::default(),
                 obeyed: TargetState::Running,
                 rounds: 0,
                 next_round: None,
@@ -173,6 +178,7 @@ impl Herder {
             self.start_replicator(&round.stored, at, id, ctx);
         }
         self.again(!round.blocked.is_empty(), ctx);
+        self.begin_config_sync(ctx);
     }
 
     /// Gives partitions that nothing runs for a state and a reason, and takes those back that are past.

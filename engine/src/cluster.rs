@@ -18,7 +18,7 @@ mod offsets;
 
 pub use admin::{NewTopic, TopicListing};
 pub use cache::{BrokerAddress, Leader};
-pub use configs::{ConfigEntry, ConfigSource};
+pub use configs::{ConfigChange, ConfigEntry, ConfigSource};
 pub use cursor::{LOG_READ_BYTES_MAX, LogCursor};
 pub use error::{ClusterError, ErrorCode, Refusal};
 pub use fencing::{FENCE_PATIENCE, FenceError, Fenced};

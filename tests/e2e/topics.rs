@@ -1,5 +1,7 @@
 //! Topics come, grow, go and come again.
 
+use std::collections::BTreeMap;
+
 use scenarios::client::{numbered, unique};
 use scenarios::{Kind, on_every_kind};
 
@@ -7,6 +9,7 @@ use crate::flows::{Flow, PATIENCE, await_exact, read, stop};
 
 on_every_kind! {
     topics_and_partitions_come_and_go,
+    configs_follow_their_source,
     recreated_while_running,
     recreated_after_the_flow_gave_it_up,
     recreated_shorter_while_stopped,
@@ -59,6 +62,52 @@ fn topics_and_partitions_come_and_go(kind: Kind) {
     east.produce(&steady, &numbered(100..200, 1, 50)).unwrap();
     await_exact(&west, &flow.remote(&steady), 0..200);
     await_exact(&west, &flow.remote(&doomed), 0..100);
+    stop(&mut product);
+}
+
+/// Goal: what is set or removed on the source topic is set or removed on its copy, also what somebody set there by hand;
+/// excluded names are never touched.
+fn configs_follow_their_source(kind: Kind) {
+    let pair = kind.shared_pair().unwrap();
+    let (east, west) = (pair.east.client().unwrap(), pair.west.client().unwrap());
+    let topic = unique("configs");
+    let at_first = [("retention.bytes", "1000"), ("retention.ms", "9000000")];
+    east.create_topic(&topic, 1, 1, &at_first).unwrap();
+    let flow = Flow::new("configs", pair.east, pair.west, &topic)
+        .with("sync.topic.configs.interval.seconds = 1")
+        .with("config.properties.exclude = min.insync.replicas, delete\\\\.retention\\\\..*");
+    let mut product = flow.run();
+    let copy = flow.remote(&topic);
+    await_topic(&west, &copy, 1);
+    let await_configs = |expected: &[(&str, &str)]| {
+        let expected: BTreeMap<_, _> = (expected.iter())
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        scenarios::await_ok("what is set on the copy", PATIENCE, || {
+            let found = west.topic_config(&copy).unwrap();
+            if found == expected {
+                Ok(())
+            } else {
+                Err(format!("{found:?}"))
+            }
+        })
+        .unwrap();
+    };
+    let by_hand = [
+        ("retention.bytes", "2000"),
+        ("max.message.bytes", "5000"),
+        ("delete.retention.ms", "2000"),
+    ];
+    west.set_topic_config(&copy, &by_hand).unwrap();
+    await_configs(&[
+        ("retention.bytes", "1000"),
+        ("retention.ms", "9000000"),
+        ("delete.retention.ms", "2000"),
+    ]);
+    // This removes what it does not name.
+    east.set_topic_config(&topic, &[("retention.ms", "8000000")])
+        .unwrap();
+    await_configs(&[("retention.ms", "8000000"), ("delete.retention.ms", "2000")]);
     stop(&mut product);
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use engine::cluster::{ClusterError, ConfigEntry, ConfigSource, NewTopic, TopicListing};
+use topology::PatternList;
 use tracing::info;
 
 use crate::flow::Flow;
@@ -116,17 +117,19 @@ fn copied_configs(flow: &Flow, entries: Vec<ConfigEntry>) -> Vec<(String, String
     let config = &flow.config;
     let kept = entries.into_iter().filter_map(|entry| {
         let wanted = entry.source != ConfigSource::Default || config.use_defaults_from_source;
-        // A name that the patterns cannot decide in bounded time is left alone.
-        let excluded = config
-            .config_properties_exclude
-            .matches(&entry.name)
-            .unwrap_or(true);
-        let ours =
-            entry.source != ConfigSource::StaticBroker && !entry.read_only && !entry.sensitive;
-        let value = entry.value?;
-        (wanted && ours && !excluded).then_some((entry.name, value))
+        let ours = wanted && follows(&config.config_properties_exclude, &entry);
+        Some((entry.name, entry.value?)).filter(|_| ours)
     });
     kept.collect()
+}
+
+/// A remote topic's config follows this one of its source. A name that the patterns cannot decide in bounded time is left
+/// alone.
+pub(super) fn follows(excluded: &PatternList, entry: &ConfigEntry) -> bool {
+    entry.source != ConfigSource::StaticBroker
+        && !entry.read_only
+        && !entry.sensitive
+        && !excluded.matches(&entry.name).unwrap_or(true)
 }
 
 async fn grow(

@@ -284,14 +284,12 @@ impl ConnectWorker {
                 other => other.clone(),
             });
         }
-        let runs = |config: &Option<_>, properties: &Properties| {
-            let enabled = value::boolean(properties, "enabled", true);
-            config.is_some() && !matches!(enabled, Ok(false))
-        };
-        if !runs(&set.checkpoint, &sets.checkpoint) {
+        let enabled = value::boolean(&sets.checkpoint, "enabled", true);
+        if set.checkpoint.is_none() || enabled == Ok(false) {
             flow.without_checkpoints();
         }
-        if !runs(&set.heartbeat, &sets.heartbeat) {
+        // `enabled=false` does not switch it off, in MM2 neither: it beats into clusters that nothing is copied to.
+        if set.heartbeat.is_none() {
             flow.emit_heartbeats_interval = None;
         }
         if errors.is_empty() {
@@ -532,6 +530,21 @@ mod tests {
         .unwrap();
         assert!(!only_heartbeat.replication_enabled);
         assert!(only_heartbeat.emit_heartbeats_interval.is_some());
+    }
+
+    /// Kafka's `IdentityReplicationIntegrationTest`: a flow that is switched off has its heartbeats nevertheless.
+    #[test]
+    fn enabled_false_stops_copying_and_checkpoints_but_no_heartbeats() {
+        let off = |kind| Some(connector(kind, &[("enabled", "false")]));
+        let flow = flow(&ConnectorSet {
+            source: off(Connector::Source),
+            checkpoint: off(Connector::Checkpoint),
+            heartbeat: off(Connector::Heartbeat),
+        })
+        .unwrap();
+        assert!(!flow.replication_enabled);
+        assert_eq!(flow.offsets.emit_checkpoints, None);
+        assert!(flow.emit_heartbeats_interval.is_some());
     }
 
     #[test]

@@ -28,6 +28,7 @@ const CONFIG_PROPERTIES_EXCLUDE_DEFAULT: &str = "follower.replication.throttled.
     log.message.timestamp.before.max.ms, log.message.timestamp.after.max.ms, \
     message.timestamp.type, unclean.leader.election.enable, min.insync.replicas";
 const REFRESH_TOPICS_INTERVAL_DEFAULT: Duration = Duration::from_secs(600);
+const SYNC_TOPIC_CONFIGS_INTERVAL_DEFAULT: Duration = Duration::from_secs(600);
 const EMIT_HEARTBEATS_INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
 const ADMIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 const OFFSET_FLUSH_INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
@@ -126,6 +127,10 @@ pub struct FlowConfig {
     pub admin_timeout: Duration,
     /// Topic configs that are never synced. MM2: `config.properties.exclude`.
     pub config_properties_exclude: PatternList,
+    /// Time between two comparisons of each remote topic's configs with its source's, at least 1 second; `None`: they are
+    /// copied once, when the topic is created. Default: 600 s.
+    /// MM2: `sync.topic.configs.enabled`, `sync.topic.configs.interval.seconds`.
+    pub sync_topic_configs_interval: Option<Duration>,
     /// Write the source's defaults as explicit values. Default: false.
     /// MM2: `S->T.use.defaults.from`, exactly `source`.
     pub use_defaults_from_source: bool,
@@ -257,6 +262,11 @@ impl FlowConfig {
                 CONFIG_PROPERTIES_EXCLUDE_DEFAULT,
                 errors,
             ),
+            sync_topic_configs_interval: errors.read(value::interval(
+                config,
+                "sync.topic.configs",
+                SYNC_TOPIC_CONFIGS_INTERVAL_DEFAULT,
+            )),
             offsets: OffsetConfig::read(sets, replication_enabled, errors),
             use_defaults_from_source: config.get("use.defaults.from") == Some("source"),
             connector_names: ConnectorNames {

@@ -71,6 +71,10 @@ fn defaults() {
     assert_eq!(flow.admin_timeout, Duration::from_secs(60));
     assert_eq!(flow.config_properties_exclude.items().len(), 8);
     assert!(!flow.use_defaults_from_source);
+    assert_eq!(
+        flow.sync_topic_configs_interval,
+        Some(Duration::from_secs(600))
+    );
     assert_eq!(flow.connector_names.checkpoint, "MirrorCheckpointConnector");
     assert_eq!(flow.remote_topic("t"), "A.t");
     let beating = read(CLUSTERS, &[]).unwrap();
@@ -95,7 +99,7 @@ fn values() {
          A.consumer.isolation.level = read_committed\n\
          A->B.source.consumer.auto.offset.reset = none\nadmin.timeout.ms = 5000\n\
          config.properties.exclude = a.*\nA->B.use.defaults.from = source\nA->B.name = mine\n\
-         B.producer.client.id = p\nA.admin.client.id = ad\n",
+         sync.topic.configs.interval.seconds = 7\nB.producer.client.id = p\nA.admin.client.id = ad\n",
     );
     assert_eq!(flow.replication_factor, 4);
     assert_eq!(flow.refresh_topics_interval, Some(Duration::from_secs(30)));
@@ -114,6 +118,10 @@ fn values() {
     assert_eq!(flow.admin_timeout, Duration::from_secs(5));
     assert_eq!(flow.config_properties_exclude.items(), ["a.*"]);
     assert!(flow.use_defaults_from_source);
+    assert_eq!(
+        flow.sync_topic_configs_interval,
+        Some(Duration::from_secs(7))
+    );
     assert_eq!(flow.connector_names.source, "mine");
     assert_eq!(flow.target.client_id, "p");
     assert_eq!(

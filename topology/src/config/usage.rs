@@ -276,7 +276,7 @@ mod tests {
         for line in [
             "tasks.max=2",
             "sync.topic.acls.enabled=true",
-            "A->B.sync.topic.configs.interval.seconds=9",
+            "A->B.sync.topic.acls.interval.seconds=9",
             "B.producer.linger.ms=5",
             "B.exactly.once.source.support=enabled",
             "ssl.truststore.location=/x",
