@@ -23,19 +23,19 @@ pub struct FlowTotals {
     pub states: [u64; 5],
     /// Sum of the known lags.
     pub lag_records: u64,
-    /// Sum of [`PartitionSnapshot::records`].
+    /// Sum of [`PartitionSnapshot::records`](super::PartitionSnapshot::records).
     pub records: u64,
-    /// Sum of [`PartitionSnapshot::bytes`].
+    /// Sum of [`PartitionSnapshot::bytes`](super::PartitionSnapshot::bytes).
     pub bytes: u64,
     /// Batches written anew, for any reason.
     pub reencoded: u64,
     /// Batches not copied, for any reason.
     pub dropped: u64,
-    /// Sum of [`PartitionSnapshot::skipped_records`].
+    /// Sum of [`PartitionSnapshot::skipped_records`](super::PartitionSnapshot::skipped_records).
     pub skipped_records: u64,
-    /// Sum of [`PartitionSnapshot::restarts`].
+    /// Sum of [`PartitionSnapshot::restarts`](super::PartitionSnapshot::restarts).
     pub restarts: u64,
-    /// Sum of [`PartitionSnapshot::first_copy`].
+    /// Sum of [`PartitionSnapshot::first_copy`](super::PartitionSnapshot::first_copy).
     pub first_copy: FirstCopied,
     /// Partitions that are not in `first_copy`, because their source was not looked at yet, or not since a stop.
     pub unseen: u64,
