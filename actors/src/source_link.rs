@@ -261,7 +261,13 @@ impl SourceLink {
     /// Moves positions on and books credit; what is left is to hand the batches out.
     fn digest(&mut self, answer: FetchAnswer) -> Vec<Delivery> {
         let mut deliveries = Vec::with_capacity(answer.partitions.len());
-        for fetched in answer.partitions {
+        let paused = !self.flow.control.source.may_run();
+        for mut fetched in answer.partitions {
+            if paused {
+                // It was asked for before: it is fetched again once the flow goes on.
+                fetched.records.clear();
+                fetched.aborted.clear();
+            }
             let slot = fetched.slot;
             let Some(follow) = self.follows.get_mut(&slot) else {
                 continue;
