@@ -11,6 +11,8 @@ use actors::{
 use serde::Serialize;
 use topology::{Connector, MirrorConfig};
 
+use super::now_ms;
+
 /// The version of Connect whose API this is: clients decide by it what they may call.
 pub(crate) const CONNECT_VERSION: &str = "4.3.1";
 /// Stands for a value that is a secret.
@@ -316,17 +318,24 @@ impl ConnectorView {
         }
     }
 
-    /// The topics it writes to, and a number that grows when it does.
+    /// The topics it writes to, and a number that grows when it does; 0: it has not yet.
     pub(crate) fn written(&self, partitions: &[PartitionSnapshot]) -> BTreeMap<String, u64> {
-        if self.kind != Connector::Source {
-            return self.topics().into_iter().map(|topic| (topic, 1)).collect();
-        }
-        let mut written = BTreeMap::new();
-        for at in partitions {
-            let topic = self.flow.config.remote_topic(&at.key.topic);
-            *written.entry(topic).or_default() += at.records;
-        }
-        written
+        let at = match self.kind {
+            Connector::Source => {
+                let mut written = BTreeMap::new();
+                for at in partitions {
+                    let topic = self.flow.config.remote_topic(&at.key.topic);
+                    *written.entry(topic).or_default() += at.records;
+                }
+                return written;
+            }
+            Connector::Checkpoint => self.flow.groups.emitted_at_ms().unwrap_or(0),
+            // One every second, or another interval.
+            Connector::Heartbeat if self.control().may_run() => now_ms(),
+            Connector::Heartbeat => 0,
+        };
+        let at = u64::try_from(at).unwrap_or(0);
+        self.topics().into_iter().map(|topic| (topic, at)).collect()
     }
 
     /// Starts the connector itself again: what looks for topics.

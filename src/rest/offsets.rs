@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
-use actors::TargetState;
+use actors::{LeaseError, TargetState};
 use engine::offsets::{SourceOffset, SourceOffsetKey};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -213,7 +213,13 @@ async fn store(
 ) -> Result<(), ApiError> {
     let flow = &connector.flow;
     let altered = flow.positions.alter(flow, changes, WRITE_PATIENCE).await;
-    altered.map_err(|error| ApiError::internal(error.to_string()))?;
+    altered.map_err(|error| match error {
+        // As Connect while its group settles.
+        LeaseError::Lost => ApiError::conflict(
+            "the connector's flow was started again meanwhile, or another process has taken it over: no offset was moved, try again",
+        ),
+        LeaseError::Withdrawn { .. } | LeaseError::Failed(_) => ApiError::internal(error.to_string()),
+    })?;
     tracing::warn!(
         connector = connector.name,
         count = changes.len(),

@@ -187,6 +187,8 @@ pub struct Groups {
     groups: DashMap<Arc<str>, Group>,
     /// 0: never.
     checked_at_ms: AtomicI64,
+    /// 0: never.
+    emitted_at_ms: AtomicI64,
 }
 
 impl GroupStatus {
@@ -237,6 +239,11 @@ impl Groups {
         Some(self.checked_at_ms.load(Ordering::Relaxed)).filter(|at| *at > 0)
     }
 
+    /// When this process wrote a checkpoint last. Unit: epoch milliseconds; none: never.
+    pub fn emitted_at_ms(&self) -> Option<i64> {
+        Some(self.emitted_at_ms.load(Ordering::Relaxed)).filter(|at| *at > 0)
+    }
+
     /// A round has taken in what groups had committed at that time.
     pub(super) fn note_round(&self, now_ms: i64) {
         self.checked_at_ms.store(now_ms, Ordering::Relaxed);
@@ -274,6 +281,7 @@ impl Groups {
             status.latency.record(latency_ms, now_ms);
             status.emitted_at_ms = Some(now_ms);
         });
+        self.emitted_at_ms.store(now_ms, Ordering::Relaxed);
     }
 
     /// Changes what is known of a group, which need not be known yet.
