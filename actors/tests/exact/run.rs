@@ -117,6 +117,7 @@ impl<'a> Run<'a> {
              east->west.enabled = true\nwest->east.enabled = {}\n\
              topics = topic.*\nreplication.factor = 1\noffset.storage.replication.factor = 1\n\
              refresh.topics.interval.seconds = 1\nemit.heartbeats.enabled = false\n\
+             sync.topic.configs.enabled = false\n\
              producer.client.id = {ENGINE}\nproducer.request.timeout.ms = 1000\nconsumer.request.timeout.ms = 2000\n",
             setup.both_ways
         );
