@@ -1,9 +1,16 @@
 //! Copies one partition: the actor that owns its position, its window and its state.
 
+mod backlog;
 mod claim;
+mod following;
+mod jobs;
 mod merge;
+mod messages;
+mod moved_log;
 mod prepare;
+mod recovery;
 mod source;
+mod state;
 mod target;
 
 use std::collections::VecDeque;
@@ -12,17 +19,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
-use engine::batch::{RawBatch, TargetRules};
-use engine::cluster::{ErrorCode, Leader};
+use actix::{Actor, Addr, AsyncContext, Context, Handler};
+use engine::batch::TargetRules;
+use engine::cluster::Leader;
 use engine::lane::raw::credit::Credit;
 use engine::lane::raw::merging::LowestRoundTrip;
-use engine::lane::raw::produce::Outcome;
-use engine::lane::raw::window::{Outgoing, Window};
+use engine::lane::raw::window::Window;
 use tokio::time::Instant;
-use tracing::{debug, error, warn};
 use uuid::Uuid;
 
+use self::backlog::Backlog;
+use self::jobs::JobDone;
+pub(crate) use messages::{Answered, Chunk, FollowEnd, FollowEnded};
 pub(crate) use prepare::{load_all_rules, load_rules};
 pub(crate) use source::{DROP_LABELS, REENCODE_LABELS};
 
@@ -51,91 +59,6 @@ const CLAIM_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// An answer that is later than any request can be: the link is given up. Twice the target's request timeout where that is longer.
 const ANSWER_DEADLINE_MIN: Duration = Duration::from_secs(60);
 
-/// Batches that a source link fetched.
-#[derive(Debug)]
-pub(crate) struct Chunk {
-    /// Which following they belong to; another one's are thrown away.
-    pub follow_id: u64,
-    /// Whole batches, in order.
-    pub batches: Vec<RawBatch>,
-    /// What was booked for them.
-    pub credit_bytes: usize,
-    /// Aborted transactions that reach into them: (producer id, first offset).
-    pub aborted: Vec<(i64, i64)>,
-    /// End of what consumers may read.
-    pub high_watermark: i64,
-    /// First offset that is still there; -1 unknown.
-    pub log_start: i64,
-}
-
-impl Message for Chunk {
-    type Result = ();
-}
-
-/// A source link reads the partition no more.
-#[derive(Debug)]
-pub(crate) struct FollowEnded {
-    /// Which following.
-    pub follow_id: u64,
-    /// Why.
-    pub end: FollowEnd,
-}
-
-impl Message for FollowEnded {
-    type Result = ();
-}
-
-/// Why a partition is read no more.
-#[derive(Clone, Debug)]
-pub(crate) enum FollowEnd {
-    /// The broker cannot be spoken to.
-    LinkDown(String),
-    /// The broker answered with an error.
-    Refused(ErrorCode),
-    /// The source's log does not hold what was read last (KIP-320): it was cut at `end_offset`.
-    Diverging {
-        /// Epoch up to which both agree.
-        epoch: i32,
-        /// Its end.
-        end_offset: i64,
-    },
-    /// What is stored there is no batch of this format.
-    Unreadable {
-        /// Where.
-        offset: i64,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The flow takes in nothing more.
-    Draining,
-}
-
-/// What a target broker said of one batch.
-#[derive(Debug)]
-pub(crate) struct Answered {
-    /// Which attempt.
-    pub ticket: u64,
-    /// The verdict.
-    pub outcome: Outcome,
-    /// From the request's writing to its answer, divided by the requests in flight; none when there was no answer.
-    pub round_trip: Option<Duration>,
-}
-
-impl Message for Answered {
-    type Result = ();
-}
-
-/// A pool thread is done with a job.
-#[derive(Debug)]
-struct JobDone {
-    job: u64,
-    result: target::Rewritten,
-}
-
-impl Message for JobDone {
-    type Result = ();
-}
-
 /// Which partition a replicator copies, and where it begins.
 #[derive(Clone, Debug)]
 pub struct Assignment {
@@ -149,27 +72,6 @@ pub struct Assignment {
     pub resume_at: Option<i64>,
     /// Where each record's copy is.
     pub map: Arc<PartitionMap>,
-}
-
-/// Something that waits for its turn to be sent. The order is the source's.
-enum Backlog {
-    Ready(Outgoing),
-    /// Nothing to send; the position moves past it when everything before it is acknowledged.
-    Skip {
-        upstream_last: i64,
-        credit_bytes: usize,
-    },
-    /// To be rewritten; `job` is set while a pool thread has it.
-    Rewrite {
-        batch: RawBatch,
-        from_offset: i64,
-        job: Option<u64>,
-    },
-    /// Being joined by a pool thread.
-    Merging {
-        parts: Vec<Outgoing>,
-        job: u64,
-    },
 }
 
 enum Following {
@@ -339,74 +241,6 @@ impl Replicator {
             }
         });
         ctx.spawn(prepared);
-    }
-
-    fn set_source_trouble(&mut self, trouble: Option<String>) {
-        if self.source_trouble != trouble {
-            self.source_trouble = trouble;
-            self.show();
-        }
-    }
-
-    fn set_target_trouble(&mut self, trouble: Option<String>) {
-        if self.target_trouble != trouble {
-            self.target_trouble = trouble;
-            self.show();
-        }
-    }
-
-    /// Publishes state and reason. Called on changes only.
-    fn show(&self) {
-        match self
-            .target_trouble
-            .as_ref()
-            .or(self.source_trouble.as_ref())
-        {
-            Some(reason) => {
-                // A thousand partitions lose a broker together: the flow's own line says that (the product's console).
-                debug!(partition = %self.start.name, %reason, "waiting");
-                self.status
-                    .set_state(PartitionState::Waiting, reason.clone());
-            }
-            None if !self.prepared => self.status.set_state(PartitionState::Starting, "starting"),
-            None if self.shown_paused => self
-                .status
-                .set_state(PartitionState::Stopped, "paused by an operator"),
-            None => self
-                .status
-                .set_state(PartitionState::Running, "replicating"),
-        }
-    }
-
-    /// Gives up until an operator decides.
-    fn halt(&mut self, reason: &str, ctx: &mut Context<Self>) {
-        error!(partition = %self.start.name, reason, "halted: an operator has to decide");
-        self.status
-            .set_state(PartitionState::Halted, reason.to_owned());
-        self.start.progress.halted(reason);
-        self.end(ctx);
-    }
-
-    /// Asks the supervisor for a fresh start behind what is acknowledged.
-    fn fail(&mut self, reason: &str, ctx: &mut Context<Self>) {
-        warn!(partition = %self.start.name, reason, "starting over behind the acknowledged position");
-        self.status
-            .set_state(PartitionState::Waiting, format!("starting over: {reason}"));
-        self.start.progress.failed(reason);
-        self.end(ctx);
-    }
-
-    /// As [`Self::fail`], from another position, which may be lower: nothing that is still on its way may move it again.
-    fn start_over_at(&mut self, position: i64, reason: &str, ctx: &mut Context<Self>) {
-        self.fail(reason, ctx);
-        self.status.start_at(position);
-    }
-
-    /// No answer that is still under way counts from here on.
-    fn end(&mut self, ctx: &mut Context<Self>) {
-        self.window = None;
-        self.drop_backlog();
-        ctx.stop();
     }
 
     /// Once a second: signs of life, links that died without a word, answers that never came.

@@ -9,8 +9,8 @@ use engine::lane::raw::merging::{MERGED_BYTES_MAX, is_part, is_worthwhile};
 use engine::lane::raw::window::Outgoing;
 use tokio::time::Instant;
 
+use super::jobs::{Reply, Rewritten};
 use super::{Backlog, Replicator};
-use crate::replicator::target::Rewritten;
 
 /// After a joining that failed, batches pass as they are for so long.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -101,7 +101,8 @@ impl Replicator {
         if count == 0 {
             return;
         }
-        let (reply, job) = self.new_job(ctx);
+        let reply = Reply::to(ctx, &mut self.next_job);
+        let job = reply.job();
         let run = self.take_run(count);
         let batches: Vec<RawBatch> = run.iter().map(|outgoing| outgoing.batch.clone()).collect();
         let rules = self.rules;

@@ -1,29 +1,16 @@
-//! The target's side of a replicator: sending, acknowledgements, recovery, rewriting.
+//! The target's side of a replicator: sending, and what answers mean.
 
-use std::time::Duration;
-
-use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{AsyncContext, Context};
-use engine::batch::{MergeError, RawBatch, ReencodeError, Reencoded, reencode};
-use engine::cluster::{ClusterError, ErrorCode, Leader, Refusal};
 use engine::lane::raw::produce::{Outcome, ProduceBatch};
-use engine::lane::raw::window::{Acked, Event, Outgoing, Submission};
-use engine::wire::WireError;
+use engine::lane::raw::window::{Acked, Event, Submission, Window};
 use tokio::time::Instant;
-use tracing::warn;
 
-use super::{Assignment, Backlog, JobDone, Replicator, load_rules};
+use super::{Backlog, Replicator};
 use crate::clock::now_ms;
-use crate::flow::Flow;
 use crate::lease::is_overtaken;
 use crate::links;
 use crate::offset_maps::PartitionMap;
 use crate::target_link::Produce;
-
-/// Batches of one partition that pool threads may have at once: enough to keep a window full.
-const JOBS_OUT_MAX: usize = 8;
-/// Wait before a full pool is asked again.
-const BUSY_RETRY: Duration = Duration::from_millis(20);
 
 impl Replicator {
     /// Sends what may be sent: in order, as far as the window has room.
@@ -120,14 +107,11 @@ impl Replicator {
         }
     }
 
-    fn send_due(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn send_due(&mut self, ctx: &mut Context<Self>) {
         if self.start.kill_switch.fired() || self.target.is_none() {
             return;
         }
-        let due = self
-            .window
-            .as_mut()
-            .map(engine::lane::raw::window::Window::due);
+        let due = self.window.as_mut().map(Window::due);
         for submission in due.unwrap_or_default() {
             self.send(submission, ctx);
         }
@@ -176,288 +160,6 @@ impl Replicator {
             self.credit.give_back(outgoing.credit_bytes);
         }
     }
-
-    fn find_target_later(&mut self, reason: String, refresh: bool, ctx: &mut Context<Self>) {
-        self.target = None;
-        self.set_target_trouble(Some(reason));
-        let noticed = refresh.then(Instant::now);
-        ctx.run_later(self.target_backoff.next_delay(), move |this, ctx| {
-            this.find_target(noticed, ctx);
-        });
-    }
-
-    /// Looks for the leader of the remote partition, after asking for news if something was `noticed`; then sends what is due.
-    pub(super) fn find_target(&mut self, noticed: Option<Instant>, ctx: &mut Context<Self>) {
-        let (flow, at) = (self.flow.clone(), self.at.clone());
-        let look = async move {
-            if let Some(noticed) = noticed {
-                flow.target.refresh(&at.remote_topic, noticed).await?;
-            }
-            flow.target
-                .leader_or_refresh(&at.remote_topic, at.partition)
-                .await
-        };
-        let found =
-            wrap_future::<_, Self>(look).map(|leader: Result<Leader, ClusterError>, this, ctx| {
-                match leader {
-                    Ok(leader) if this.at.map.is_elsewhere(leader.topic_id) => {
-                        this.fail("the remote topic was deleted and created again", ctx);
-                    }
-                    Ok(leader) => {
-                        let link = links::target(&this.flow, &leader.broker);
-                        this.target = Some((leader, link));
-                        this.go_on(ctx);
-                        if this.window.as_ref().is_some_and(|window| window.is_empty()) {
-                            this.set_target_trouble(None);
-                        }
-                    }
-                    Err(error) => this.find_target_later(error.to_string(), true, ctx),
-                }
-            });
-        ctx.spawn(found);
-    }
-
-    /// Sends what is due; learns before, if need be, what of it the target has stored already.
-    fn go_on(&mut self, ctx: &mut Context<Self>) {
-        let Some(window) = self.window.as_ref() else {
-            return;
-        };
-        if !window.in_doubt() {
-            self.send_due(ctx);
-            return self.pump(ctx);
-        }
-        let (producer_id, from) = (window.producer_id(), window.next_downstream());
-        let (flow, at) = (self.flow.clone(), self.at.clone());
-        let ask = async move { what_is_stored(&flow, &at, producer_id, from).await };
-        let asked = wrap_future::<_, Self>(ask).map(|stored, this, ctx| match stored {
-            Ok(stored) => {
-                let event = match (stored, this.window.as_mut()) {
-                    // Unless another search was quicker and has sent already.
-                    (Some(last_sequence), Some(window)) if window.in_doubt() => {
-                        window.learned(last_sequence)
-                    }
-                    // Not to be had: the probe alone decides.
-                    _ => Event::None,
-                };
-                match event {
-                    Event::None => {
-                        this.send_due(ctx);
-                        this.pump(ctx);
-                    }
-                    event => this.digest(event, ctx),
-                }
-            }
-            Err(error) => this.find_target_later(error.to_string(), true, ctx),
-        });
-        ctx.spawn(asked);
-    }
-
-    /// The target will not take the oldest batch as it is. If the topic's configs have changed, judge everything anew
-    /// by them; otherwise an operator decides.
-    fn refused(&mut self, refusal: Refusal, too_large: bool, ctx: &mut Context<Self>) {
-        let taken_back = self
-            .window
-            .as_mut()
-            .map(|window| window.take_back())
-            .unwrap_or_default();
-        let head = taken_back.first();
-        let (first, last) = head.map_or((self.position, self.position), |o| {
-            (o.upstream_first, o.upstream_last)
-        });
-        // A target that does not tell its limits is asked with ever smaller batches.
-        let smaller = head
-            .filter(|head| too_large && head.records() > 1)
-            .map(|head| head.batch.header.total_bytes() - 1);
-        for outgoing in taken_back {
-            self.credit.give_back(outgoing.credit_bytes);
-        }
-        let (flow, topic) = (self.flow.clone(), self.at.remote_topic.clone());
-        self.target = None;
-        self.set_target_trouble(Some(format!(
-            "the target refuses offsets {first} to {last}: {refusal}"
-        )));
-        let reload = async move { load_rules(&flow, &topic).await };
-        let reloaded = wrap_future::<_, Self>(reload).map(move |rules, this, ctx| match rules {
-            Ok(told) if told != this.told_rules => {
-                this.told_rules = told;
-                this.rules = told;
-                this.rewind(first, ctx);
-            }
-            Ok(_) if let Some(bytes) = smaller => {
-                this.rules.max_message_bytes = bytes;
-                this.rewind(first, ctx);
-            }
-            Ok(_) => {
-                let what = if too_large { "raise max.message.bytes of" } else { "correct the configuration of" };
-                let topic = &this.at.remote_topic;
-                let reason = format!(
-                    "the target refuses the batch of source offsets {first} to {last}: {refusal}; {what} {topic} \
-                     on {} or skip the records, then restart",
-                    this.flow.target.alias()
-                );
-                this.halt(&reason, ctx);
-            }
-            Err(error) => this.fail(&error.to_string(), ctx),
-        });
-        ctx.spawn(reloaded);
-    }
-
-    /// Reads again from `position` on. Nothing from there on is stored on the target.
-    fn rewind(&mut self, position: i64, ctx: &mut Context<Self>) {
-        warn!(
-            partition = %self.start.name, position, max_message_bytes = self.rules.max_message_bytes,
-            "the remote topic takes other batches than thought: reading again"
-        );
-        self.drop_backlog();
-        self.position = position;
-        self.last_fetched_epoch = self.at.map.leader_epoch().unwrap_or(-1);
-        self.epochs.clear();
-        self.follow(None, ctx);
-        self.find_target(None, ctx);
-    }
-
-    /// No batch of the window follows what the target holds: it lost records that it had acknowledged.
-    fn lost(&mut self, ctx: &mut Context<Self>) {
-        let producer_id = self
-            .window
-            .as_ref()
-            .map_or(-1, |window| window.producer_id());
-        let (flow, at) = (self.flow.clone(), self.at.clone());
-        let ask = async move {
-            flow.target
-                .last_sequence(&at.remote_topic, at.partition, producer_id)
-                .await
-        };
-        let asked = wrap_future::<_, Self>(ask).map(|last, this, ctx| {
-            let known = match last {
-                Ok(Some((_, sequence))) => format!("its last sequence of ours is {sequence}"),
-                Ok(None) => "it knows nothing of our producer".to_owned(),
-                Err(error) => error.to_string(),
-            };
-            // The next claim finds out what is missing, and copies it again.
-            let reason = format!(
-                "the log of {}-{} on {} was cut: it lacks records that it had acknowledged ({known})",
-                this.at.remote_topic,
-                this.at.partition,
-                this.flow.target.alias()
-            );
-            this.fail(&reason, ctx);
-        });
-        ctx.spawn(asked);
-    }
-
-    /// Hands batches that need rewriting to the pool, a few ahead of their turn.
-    pub(super) fn submit_jobs(&mut self, ctx: &mut Context<Self>) {
-        if self.rewrites_waiting == 0 {
-            return; // the hot path ends here: nothing is looked at per batch
-        }
-        for waiting in &mut self.backlog {
-            if self.jobs_out.len() >= JOBS_OUT_MAX {
-                return;
-            }
-            let Backlog::Rewrite {
-                batch,
-                from_offset,
-                job: job @ None,
-            } = waiting
-            else {
-                continue;
-            };
-            let id = self.next_job;
-            self.next_job += 1;
-            let reply = Reply {
-                job: id,
-                to: Some(ctx.address()),
-            };
-            let (batch, from_offset, rules) = (batch.clone(), *from_offset, self.rules);
-            let work =
-                move || reply.send(Rewritten::Reencoded(reencode(&batch, from_offset, &rules)));
-            if !self.flow.reencoders.submit(Box::new(work)) {
-                // The pool is busy with others. Our own jobs bring us back here when they are done, or this does.
-                if self.jobs_out.is_empty() {
-                    ctx.run_later(BUSY_RETRY, Self::submit_jobs);
-                }
-                return;
-            }
-            self.jobs_out.push(id);
-            self.rewrites_waiting -= 1;
-            *job = Some(id);
-        }
-    }
-
-    /// A job's number, and whom it tells.
-    pub(super) fn new_job(&mut self, ctx: &mut Context<Self>) -> (Reply, u64) {
-        let job = self.next_job;
-        self.next_job += 1;
-        (
-            Reply {
-                job,
-                to: Some(ctx.address()),
-            },
-            job,
-        )
-    }
-
-    pub(super) fn job_done(&mut self, done: JobDone, ctx: &mut Context<Self>) {
-        // A job that the full pool gave back answers too, as it is dropped: it never was out.
-        let Some(out) = self.jobs_out.iter().position(|job| *job == done.job) else {
-            return;
-        };
-        self.jobs_out.swap_remove(out);
-        self.submit_jobs(ctx);
-        let at = self
-            .backlog
-            .iter()
-            .position(|waiting| waiting.job() == Some(done.job));
-        let Some(at) = at else { return }; // thrown away meanwhile
-        match done.result {
-            Rewritten::Reencoded(Ok(batches)) => self.replace(at, batches),
-            // Damaged on the way, or at the source: a fresh fetch tells.
-            Rewritten::Reencoded(Err(error @ ReencodeError::Corrupt { .. })) => {
-                return self.fail(&error.to_string(), ctx);
-            }
-            Rewritten::Reencoded(Err(error)) => return self.halt(&error.to_string(), ctx),
-            Rewritten::Merged(result) => self.merged(at, result.map_err(|error| error.to_string())),
-            Rewritten::Panicked => match self.backlog.get(at) {
-                Some(Backlog::Merging { .. }) => self.merged(at, Err("a panic".to_owned())),
-                _ => return self.fail("rewriting a batch panicked", ctx),
-            },
-        }
-        self.pump(ctx);
-    }
-
-    /// Puts the results in the place of what they were made from.
-    fn replace(&mut self, at: usize, batches: Vec<Reencoded>) {
-        let Some(Backlog::Rewrite { batch, .. }) = self.backlog.remove(at) else {
-            return;
-        };
-        let (mut credit_bytes, upstream_last) =
-            (batch.header.total_bytes(), batch.header.last_offset());
-        if batches.is_empty() {
-            self.backlog.insert(
-                at,
-                Backlog::Skip {
-                    upstream_last,
-                    credit_bytes,
-                },
-            );
-        }
-        for reencoded in batches.into_iter().rev() {
-            let outgoing = Outgoing {
-                upstream_first: reencoded.upstream_first,
-                runs: if reencoded.runs.len() > 1 {
-                    reencoded.runs
-                } else {
-                    Vec::new()
-                },
-                upstream_last: reencoded.upstream_next - 1,
-                // Comes back with the last one, which holds the fetched bytes no longer than the others.
-                credit_bytes: std::mem::take(&mut credit_bytes),
-                batch: reencoded.batch,
-            };
-            self.backlog.insert(at, Backlog::Ready(outgoing));
-        }
-    }
 }
 
 /// Enters an acknowledged batch in the map. No lock and no allocation, unless there is a hole.
@@ -472,67 +174,4 @@ fn note(map: &PartitionMap, acked: &Acked) {
         downstream += i64::from(run.count);
     }
     map.map.settle(outgoing.upstream_last + 1, downstream);
-}
-
-/// The target's last sequence of a producer id, or that it holds none of it at or behind `from`; none if that cannot be
-/// had: no READ on the remote topic, or a broker before 2.8.
-async fn what_is_stored(
-    flow: &Flow,
-    at: &Assignment,
-    producer_id: i64,
-    from: Option<i64>,
-) -> Result<Option<Option<i32>>, ClusterError> {
-    let (target, topic) = (&flow.target, &at.remote_topic);
-    let stored = match target.last_sequence(topic, at.partition, producer_id).await {
-        Ok(Some((_, last_sequence))) => Ok(Some(Some(last_sequence))),
-        Ok(None) => match from {
-            Some(from) => target
-                .last_sequence_in_log(topic, at.partition, producer_id, from)
-                .await
-                .map(Some),
-            None => Ok(None),
-        },
-        Err(error) => Err(error),
-    };
-    match stored {
-        Err(ClusterError::Wire(WireError::Unsupported { .. })) => Ok(None),
-        Err(error) if error.code() == Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED) => Ok(None),
-        other => other,
-    }
-}
-
-/// What became of a job.
-#[derive(Debug)]
-pub(super) enum Rewritten {
-    Reencoded(Result<Vec<Reencoded>, ReencodeError>),
-    Merged(Result<RawBatch, MergeError>),
-    Panicked,
-}
-
-/// Tells what became of a job, also when it panics: dropped unsent, it says so.
-pub(super) struct Reply {
-    job: u64,
-    to: Option<actix::Addr<Replicator>>,
-}
-
-impl Reply {
-    pub(super) fn send(mut self, result: Rewritten) {
-        self.tell(result);
-    }
-
-    fn tell(&mut self, result: Rewritten) {
-        if let Some(to) = self.to.take() {
-            // Room for it by construction (JOBS_OUT_MAX); a replicator that is gone needs no answer.
-            drop(to.try_send(JobDone {
-                job: self.job,
-                result,
-            }));
-        }
-    }
-}
-
-impl Drop for Reply {
-    fn drop(&mut self) {
-        self.tell(Rewritten::Panicked);
-    }
 }
