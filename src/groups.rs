@@ -1,7 +1,6 @@
 //! `crosscurrent groups FILE`: where groups are on both sides, and why they are not at the same place.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use topology::FlowConfig;
 use tracing::{error, warn};
 
 use crate::cli::LogFormat;
-use crate::tools::{self, Output};
+use crate::tools::{self, FlowArgs, Output};
 use crate::translate::answer::Answer;
 use crate::translate::left::{self, Asked};
 use crate::translate::pair::{At, Pair, log_offsets};
@@ -54,14 +53,11 @@ Exit codes:
 /// Arguments of `groups`.
 #[derive(Debug, Args)]
 pub(crate) struct GroupsArgs {
-    /// The configuration: MirrorMaker 2's dedicated-mode file.
-    file: PathBuf,
+    #[command(flatten)]
+    of: FlowArgs,
     /// Only this group. May be given many times.
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<String>,
-    /// Only this flow, as A->B; default: all that copy topics.
-    #[arg(long, value_name = "A->B")]
-    flow: Option<String>,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -69,11 +65,7 @@ pub(crate) struct GroupsArgs {
 
 /// Prints the groups.
 pub(crate) fn run(args: &GroupsArgs, log_format: LogFormat) -> ExitCode {
-    let config = match tools::read_config(&args.file, log_format) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let flows = match tools::flows(&config, args.flow.as_deref()) {
+    let flows = match args.of.flows(log_format) {
         Ok(flows) => flows,
         Err(code) => return code,
     };
@@ -86,7 +78,7 @@ pub(crate) fn run(args: &GroupsArgs, log_format: LogFormat) -> ExitCode {
     }
 }
 
-async fn print(args: &GroupsArgs, flows: &[&FlowConfig]) -> anyhow::Result<()> {
+async fn print(args: &GroupsArgs, flows: &[FlowConfig]) -> anyhow::Result<()> {
     let mut out = Output::new();
     for flow in flows {
         let pair = Pair::open(flow).await?;

@@ -1,13 +1,14 @@
 //! What the commands that look at clusters share: connections, exit codes, records as consumers see them.
 
 use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
+use clap::Args;
 use engine::batch::{
     Codec, DECOMPRESSED_BYTES_MAX, RawBatch, RecordView, TimestampType, decompress, records,
 };
@@ -89,33 +90,47 @@ pub(crate) fn read_config(file: &Path, format: LogFormat) -> Result<MirrorConfig
     })
 }
 
-/// The flows that copy topics, or the one that is asked for as `A->B`. Says what is wrong with `wanted`.
-///
-/// # Errors
-/// The code to end with.
-pub(crate) fn flows<'a>(
-    config: &'a MirrorConfig,
-    wanted: Option<&str>,
-) -> Result<Vec<&'a FlowConfig>, ExitCode> {
-    let copying = config
-        .flows()
-        .iter()
-        .filter(|flow| flow.replication_enabled);
-    let all: Vec<_> = copying.collect();
-    let named = |flow: &&&FlowConfig| wanted.is_none_or(|name| flow.id.to_string() == name);
-    let found: Vec<_> = all.iter().filter(named).copied().collect();
-    if found.is_empty() {
-        let names: Vec<_> = all.iter().map(|flow| flow.id.to_string()).collect();
-        match wanted {
+/// Which flows a command looks at.
+#[derive(Debug, Args)]
+pub(crate) struct FlowArgs {
+    /// The configuration: MirrorMaker 2's dedicated-mode file.
+    file: PathBuf,
+    /// Only this flow, as A->B; default: all that copy topics.
+    #[arg(long, value_name = "A->B")]
+    flow: Option<String>,
+}
+
+impl FlowArgs {
+    /// Reads the file: its flows that copy topics, or the one that is asked for. Says what is wrong with the arguments.
+    ///
+    /// # Errors
+    /// The code to end with.
+    pub(crate) fn flows(&self, format: LogFormat) -> Result<Vec<FlowConfig>, ExitCode> {
+        let config = read_config(&self.file, format)?;
+        let (mut found, mut names) = (Vec::new(), Vec::new());
+        for flow in config
+            .flows()
+            .iter()
+            .filter(|flow| flow.replication_enabled)
+        {
+            let name = flow.id.to_string();
+            if self.flow.as_ref().is_none_or(|wanted| *wanted == name) {
+                found.push(flow.clone());
+            }
+            names.push(name);
+        }
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        match &self.flow {
             Some(wanted) if !names.is_empty() => {
                 let names = names.join(", ");
                 error!("--flow: no flow `{wanted}`; the file enables {names}");
             }
             _ => error!("the file enables no flow that copies topics; write `A->B.enabled = true`"),
         }
-        return Err(ExitCode::from(EXIT_CONFIG));
+        Err(ExitCode::from(EXIT_CONFIG))
     }
-    Ok(found)
 }
 
 /// Standard output, in blocks; a reader that has gone away (`| head`) is no fault.

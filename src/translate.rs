@@ -4,7 +4,6 @@ pub(crate) mod answer;
 pub(crate) mod left;
 pub(crate) mod pair;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -15,7 +14,7 @@ use topology::FlowConfig;
 use tracing::error;
 
 use crate::cli::LogFormat;
-use crate::tools::{self, Output};
+use crate::tools::{self, FlowArgs, Output};
 use answer::Answer;
 use left::Asked;
 use pair::{At, Pair, log_offsets};
@@ -49,14 +48,11 @@ Exit codes:
 /// Arguments of `translate`.
 #[derive(Debug, Args)]
 pub(crate) struct TranslateArgs {
-    /// The configuration: MirrorMaker 2's dedicated-mode file.
-    file: PathBuf,
+    #[command(flatten)]
+    of: FlowArgs,
     /// The consumer group.
     #[arg(long, value_name = "GROUP")]
     group: String,
-    /// Only this flow, as A->B; default: all that copy topics.
-    #[arg(long, value_name = "A->B")]
-    flow: Option<String>,
     /// The group is on the target; its offsets in copies become offsets on the source.
     #[arg(long)]
     reverse: bool,
@@ -67,11 +63,7 @@ pub(crate) struct TranslateArgs {
 
 /// Prints the translations.
 pub(crate) fn run(args: &TranslateArgs, log_format: LogFormat) -> ExitCode {
-    let config = match tools::read_config(&args.file, log_format) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let flows = match tools::flows(&config, args.flow.as_deref()) {
+    let flows = match args.of.flows(log_format) {
         Ok(flows) => flows,
         Err(code) => return code,
     };
@@ -86,7 +78,7 @@ pub(crate) fn run(args: &TranslateArgs, log_format: LogFormat) -> ExitCode {
 }
 
 /// True if there were offsets, and all have a translation.
-async fn print(args: &TranslateArgs, flows: &[&FlowConfig]) -> anyhow::Result<bool> {
+async fn print(args: &TranslateArgs, flows: &[FlowConfig]) -> anyhow::Result<bool> {
     let mut out = Output::new();
     let (mut lines, mut unknown) = (0u64, 0u64);
     for flow in flows {

@@ -18,7 +18,7 @@ use serde_json::json;
 use tracing::error;
 
 use crate::cli::LogFormat;
-use crate::tools::{self, EXIT_CONFIG, Output};
+use crate::tools::{self, EXIT_CONFIG, FlowArgs, Output};
 use findings::Findings;
 use plan::Plan;
 use progress::Progress;
@@ -62,11 +62,8 @@ Exit codes:
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// The configuration: MirrorMaker 2's dedicated-mode file.
-    file: PathBuf,
-    /// Only this flow, as A->B; default: all that copy topics.
-    #[arg(long, value_name = "A->B")]
-    flow: Option<String>,
+    #[command(flatten)]
+    of: FlowArgs,
     /// Only this topic, under its name on the source. May be given many times.
     #[arg(long = "topic", value_name = "TOPIC")]
     topics: Vec<String>,
@@ -89,11 +86,7 @@ pub(crate) struct VerifyArgs {
 
 /// Compares.
 pub(crate) fn run(args: &VerifyArgs, log_format: LogFormat) -> ExitCode {
-    let config = match tools::read_config(&args.file, log_format) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let flows = match tools::flows(&config, args.flow.as_deref()) {
+    let flows = match args.of.flows(log_format) {
         Ok(flows) => flows,
         Err(code) => return code,
     };

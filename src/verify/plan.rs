@@ -47,7 +47,7 @@ impl Plan {
     ///
     /// # Errors
     /// A cluster does not answer, or a topic that was named is not there.
-    pub(crate) async fn make(flows: &[&FlowConfig], wanted: &[String]) -> anyhow::Result<Self> {
+    pub(crate) async fn make(flows: &[FlowConfig], wanted: &[String]) -> anyhow::Result<Self> {
         let mut plan = Self {
             flows: Vec::new(),
             jobs: Vec::new(),
