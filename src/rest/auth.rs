@@ -11,6 +11,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use security::jaas_words;
 use topology::Properties;
 
 use super::errors::ErrorBody;
@@ -180,37 +181,6 @@ fn option_of_jaas(text: &str) -> Option<String> {
         }
     }
     None
-}
-
-/// Words, quoted texts and the signs `{ } ; =`; comments are left out.
-fn jaas_words(text: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    let mut chars = text.chars().peekable();
-    while let Some(first) = chars.next() {
-        match first {
-            '/' if chars.peek() == Some(&'/') => {
-                chars.by_ref().find(|&c| c == '\n');
-            }
-            '/' if chars.peek() == Some(&'*') => {
-                let mut last = ' ';
-                chars
-                    .by_ref()
-                    .find(|&c| std::mem::replace(&mut last, c) == '*' && c == '/');
-            }
-            '"' | '\'' => words.push(chars.by_ref().take_while(|&c| c != first).collect()),
-            '{' | '}' | ';' | '=' => words.push(first.to_string()),
-            _ if first.is_whitespace() => {}
-            _ => {
-                let mut word = first.to_string();
-                let ends = |c: &char| c.is_whitespace() || "{};=\"'".contains(*c);
-                while let Some(next) = chars.next_if(|c| !ends(c)) {
-                    word.push(next);
-                }
-                words.push(word);
-            }
-        }
-    }
-    words
 }
 
 #[cfg(test)]

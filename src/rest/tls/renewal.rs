@@ -1,8 +1,5 @@
 //! Certificates that are put in place of old ones while the process runs.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -12,6 +9,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
+use security::Marks;
 use topology::{ConfigProviders, Properties};
 use tracing::{info, warn};
 
@@ -104,13 +102,10 @@ impl ClientCertVerifier for LiveVerifier {
     }
 }
 
-/// What tells that a file is another one: time of change, length, number. None: it is not there.
-type Mark = Option<(i64, i64, u64, u64)>;
-
 #[derive(Debug, Default)]
 struct State {
     /// Of the files that were read last.
-    marks: Vec<Mark>,
+    marks: Marks,
     /// Why they could not be read again; said already.
     said: Option<String>,
 }
@@ -135,7 +130,7 @@ impl Tls {
         let (properties, providers) = keys.parts();
         let ssl = Ssl { keys, prefix };
         // Before they are read: what changes meanwhile is seen as a change.
-        let marks = marks(&ssl.files());
+        let marks = Marks::of(&ssl.stores().files());
         let shown = ssl.shown(now)?;
         let live = Arc::new(Live(RwLock::new(shown.clone())));
         let verifier = shown.verifier.map(|first| LiveVerifier {
@@ -170,8 +165,8 @@ impl Tls {
             keys: &keys,
             prefix: &self.prefix,
         };
-        let files = ssl.files();
-        let marks = marks(&files);
+        let files = ssl.stores().files();
+        let marks = Marks::of(&files);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.marks == marks {
             state.said = None;
@@ -195,17 +190,11 @@ impl Tls {
     }
 }
 
-fn marks(files: &[PathBuf]) -> Vec<Mark> {
-    let mark = |file: &PathBuf| {
-        let of: &Path = file;
-        let found = fs::metadata(of).ok()?;
-        Some((found.mtime(), found.mtime_nsec(), found.len(), found.ino()))
-    };
-    files.iter().map(mark).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::super::super::listeners::tests::read;
     use super::*;
 

@@ -1,9 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use proptest::prelude::*;
-
 use super::super::listeners::tests::{faults, read};
-use super::{jks, stores};
 
 const STORES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/stores");
 const HTTPS: &str = "listeners = https://127.0.0.1:0\n";
@@ -199,25 +196,5 @@ fn a_certificate_of_tomorrow_is_refused() {
         super::Tls::read(&keys, "", at)
             .map_err(|fault| fault.what)
             .unwrap();
-    }
-}
-
-proptest! {
-    /// Goal: bytes of anybody do no harm.
-    #[test]
-    fn damaged_stores_are_refused(at in 0_usize..2_000, byte: u8, cut in 0_usize..2_000) {
-        for file in ["java.jks", "java.p12", "encrypted.pem"] {
-            let mut bytes = std::fs::read(format!("{STORES}/{file}")).unwrap();
-            if let Some(one) = bytes.get_mut(at) {
-                *one = byte;
-            }
-            bytes.truncate(bytes.len().saturating_sub(cut));
-            drop(jks::read(&bytes, None).map(|store| store.identity("canary-key")));
-            if cut > 0 {
-                prop_assert!(jks::read(&bytes, Some("canary-store")).is_err());
-                // Its first bytes say how many rounds a password takes; a round is not the same everywhere.
-                drop(stores::pkcs12_identity(&bytes, "canary-store"));
-            }
-        }
     }
 }

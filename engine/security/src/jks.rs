@@ -7,9 +7,9 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, digest};
 use x509_parser::der_parser::asn1_rs::{FromDer, OctetString, Sequence};
 
-use super::stores::one_key;
+use crate::stores::one_key;
 
-pub(super) const MAGIC: [u8; 4] = 0xFEED_FEED_u32.to_be_bytes();
+pub(crate) const MAGIC: [u8; 4] = 0xFEED_FEED_u32.to_be_bytes();
 const WHITENER: &[u8] = b"Mighty Aphrodite";
 const DIGEST_BYTES: usize = 20;
 const PRIVATE_KEY: u32 = 1;
@@ -17,14 +17,14 @@ const TRUSTED_CERTIFICATE: u32 = 2;
 
 /// What is in a store.
 #[derive(Debug, Default)]
-pub(super) struct Store {
+pub(crate) struct Store {
     /// Masked keys with their chains.
     keys: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
-    pub(super) trusted: Vec<Vec<u8>>,
+    pub(crate) trusted: Vec<Vec<u8>>,
 }
 
 /// Reads a store; without `password` it is not checked.
-pub(super) fn read(bytes: &[u8], password: Option<&str>) -> Result<Store, String> {
+pub(crate) fn read(bytes: &[u8], password: Option<&str>) -> Result<Store, String> {
     let cut = || "is cut off, or no JKS file".to_owned();
     let end = bytes.len().checked_sub(DIGEST_BYTES).ok_or_else(cut)?;
     let (body, stored) = bytes.split_at_checked(end).ok_or_else(cut)?;
@@ -41,7 +41,7 @@ pub(super) fn read(bytes: &[u8], password: Option<&str>) -> Result<Store, String
 
 impl Store {
     /// The only key, unmasked (PKCS#8), and its certificates.
-    pub(super) fn identity(mut self, password: &str) -> Result<(Vec<u8>, Vec<Vec<u8>>), String> {
+    pub(crate) fn identity(mut self, password: &str) -> Result<(Vec<u8>, Vec<Vec<u8>>), String> {
         let count = self.keys.len();
         match (self.keys.pop(), self.keys.is_empty()) {
             (Some((masked, chain)), true) => {

@@ -11,29 +11,31 @@ use pkcs8::EncryptedPrivateKeyInfoRef;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::super::listeners::KeyFault;
-use super::{Ssl, jks};
+use crate::jks;
+use crate::ssl::{Fault, Ssl};
 
 /// More than any store has.
 const STORE_BYTES_MAX: u64 = 16 << 20;
-pub(super) const KEYSTORE: &str = "ssl.keystore.location";
-const CHAIN: &str = "ssl.keystore.certificate.chain";
-const KEY: &str = "ssl.keystore.key";
-pub(super) const TRUSTSTORE: &str = "ssl.truststore.location";
-const TRUSTED: &str = "ssl.truststore.certificates";
+pub(crate) const KEYSTORE: &str = "ssl.keystore.location";
+pub(crate) const CHAIN: &str = "ssl.keystore.certificate.chain";
+pub(crate) const KEY: &str = "ssl.keystore.key";
+pub(crate) const TRUSTSTORE: &str = "ssl.truststore.location";
+pub(crate) const TRUSTED: &str = "ssl.truststore.certificates";
 
 /// A key and the certificates that belong to it, its own first.
 #[derive(Debug)]
-pub(super) struct Identity {
-    pub(super) key: PrivateKeyDer<'static>,
-    pub(super) chain: Vec<CertificateDer<'static>>,
+pub struct Identity {
+    /// The private key.
+    pub key: PrivateKeyDer<'static>,
+    /// The certificates.
+    pub chain: Vec<CertificateDer<'static>>,
     /// File of both, for messages: `path: `, or nothing.
-    pub(super) place: String,
+    pub place: String,
 }
 
 impl Ssl<'_> {
     /// The key that messages about the certificate name.
-    pub(super) fn key_of_identity(&self) -> &'static str {
+    pub fn key_of_identity(&self) -> &'static str {
         if self.get(CHAIN).is_some() || self.get(KEY).is_some() {
             CHAIN
         } else {
@@ -41,7 +43,8 @@ impl Ssl<'_> {
         }
     }
 
-    pub(super) fn key_of_trust(&self) -> &'static str {
+    /// The key that messages about trusted certificates name.
+    pub fn key_of_trust(&self) -> &'static str {
         if self.get(TRUSTED).is_some() {
             TRUSTED
         } else {
@@ -50,7 +53,10 @@ impl Ssl<'_> {
     }
 
     /// Key and certificate of this end.
-    pub(super) fn identity(&self) -> Result<Identity, KeyFault> {
+    ///
+    /// # Errors
+    /// What is wrong with the keys, or the file that they name.
+    pub fn identity(&self) -> Result<Identity, Fault> {
         let key_password = self.password("ssl.key.password");
         if self.key_of_identity() == CHAIN {
             let text = |key| {
@@ -99,8 +105,11 @@ impl Ssl<'_> {
         })
     }
 
-    /// The certificates that clients' certificates are checked against. Never empty.
-    pub(super) fn trusted(&self) -> Result<Vec<CertificateDer<'static>>, KeyFault> {
+    /// The certificates that the other end's are checked against. Never empty.
+    ///
+    /// # Errors
+    /// As [`Self::identity`].
+    pub fn trusted(&self) -> Result<Vec<CertificateDer<'static>>, Fault> {
         if let Some(text) = self.get(TRUSTED) {
             return certificates(text.as_bytes()).map_err(|what| self.fault(TRUSTED, what));
         }
@@ -128,7 +137,7 @@ impl Ssl<'_> {
         Ok(trusted)
     }
 
-    fn file(&self, key: &str) -> Result<(String, Vec<u8>), KeyFault> {
+    fn file(&self, key: &str) -> Result<(String, Vec<u8>), Fault> {
         let path = self.get(key).ok_or_else(|| {
             self.fault(
                 key,
@@ -146,7 +155,7 @@ impl Ssl<'_> {
     }
 
     /// Java reads PKCS12 as JKS and the reverse, whatever the type says; so the bytes decide.
-    fn kind(&self, key: &str, bytes: &[u8]) -> Result<Kind, KeyFault> {
+    fn kind(&self, key: &str, bytes: &[u8]) -> Result<Kind, Fault> {
         let kind = self.get(key).map(|text| text.to_ascii_uppercase());
         match kind.as_deref() {
             Some("PEM") => Ok(Kind::Pem),
@@ -173,7 +182,7 @@ fn unreadable(_: p12_keystore::error::Error) -> String {
     "is no PKCS12 file, or the password is another one".to_owned()
 }
 
-pub(super) fn pkcs12_identity(
+fn pkcs12_identity(
     bytes: &[u8],
     password: &str,
 ) -> Result<(PrivateKeyDer<'static>, Vec<CertificateDer<'static>>), String> {
@@ -193,10 +202,10 @@ pub(super) fn pkcs12_identity(
 }
 
 /// Java takes any key of several; which one cannot be said.
-pub(super) fn one_key(found: usize) -> String {
+pub(crate) fn one_key(found: usize) -> String {
     match found {
         0 => "has no private key".to_owned(),
-        _ => format!("has {found} private keys; keep the one that REST shows"),
+        _ => format!("has {found} private keys; keep the one that is shown"),
     }
 }
 
@@ -231,4 +240,33 @@ fn private_key(text: &[u8], password: Option<&str>) -> Result<PrivateKeyDer<'sta
         .decrypt(password)
         .map_err(|_| "the encrypted key does not open with ssl.key.password")?;
     Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STORES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/cli/stores");
+
+    proptest! {
+        /// Goal: bytes of anybody do no harm.
+        #[test]
+        fn damaged_stores_are_refused(at in 0_usize..2_000, byte: u8, cut in 0_usize..2_000) {
+            for file in ["java.jks", "java.p12", "encrypted.pem"] {
+                let mut bytes = std::fs::read(format!("{STORES}/{file}")).unwrap();
+                if let Some(one) = bytes.get_mut(at) {
+                    *one = byte;
+                }
+                bytes.truncate(bytes.len().saturating_sub(cut));
+                drop(jks::read(&bytes, None).map(|store| store.identity("canary-key")));
+                if cut > 0 {
+                    prop_assert!(jks::read(&bytes, Some("canary-store")).is_err());
+                    // Its first bytes say how many rounds a password takes; a round is not the same everywhere.
+                    drop(pkcs12_identity(&bytes, "canary-store"));
+                }
+            }
+        }
+    }
 }
