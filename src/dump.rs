@@ -2,7 +2,7 @@
 
 mod format;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,11 +10,14 @@ use anyhow::{Context, bail};
 use clap::Args;
 use engine::batch::RawBatch;
 use engine::cluster::{Cluster, OffsetAt};
+use engine::wire::Security;
 use serde_json::json;
 use topology::{ClusterConfig, HostPort};
 use tracing::{error, warn};
 
 use crate::cli::LogFormat;
+use crate::config::{self, Fault};
+use crate::logging;
 use crate::tools::{self, EXIT_CONFIG, Output};
 use format::Formatter;
 
@@ -31,6 +34,8 @@ Examples:
       the same for heartbeats, and those to come, until Ctrl-C
   crosscurrent dump mm2-offsets.east.internal --bootstrap-server west-1:9092
       key, tab and value as JSON: the position of each partition of the source, as Connect stores it
+  crosscurrent dump heartbeats --bootstrap-server west-1:9093 --command-config client.properties
+      from a cluster with TLS or passwords: security.protocol, ssl.* and sasl.* as for Kafka's own tools
   crosscurrent dump mm2-offset-map.east.internal --bootstrap-server west-1:9092 --json
       one JSON object a line, with partition, offset, timestamp and fields
 
@@ -61,6 +66,9 @@ pub(crate) struct DumpArgs {
         required_unless_present = "file"
     )]
     bootstrap_server: Vec<HostPort>,
+    /// Keys of a client, `security.protocol`, `ssl.*` and `sasl.*`: how the servers are reached, as for Kafka's own tools.
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    command_config: Option<PathBuf>,
     /// Take the cluster from this mm2.properties file instead.
     #[arg(
         long,
@@ -93,6 +101,19 @@ fn server(text: &str) -> Result<HostPort, String> {
     HostPort::parse(text).ok_or_else(|| "write HOST:PORT, for instance west-1:9092".to_owned())
 }
 
+/// How a file of client keys says that servers are reached.
+fn security(file: &Path) -> Result<Security, Vec<Fault>> {
+    let keys = config::read_properties(file)?;
+    let own = |(key, text): (&str, &str)| (key.to_owned(), text.to_owned());
+    Security::read(keys.iter().map(own)).map_err(|faults| {
+        let line = |key: &str| keys.origin(key).map(|origin| origin.line);
+        let faults = faults.iter();
+        faults
+            .map(|fault| Fault::of(file, line(&fault.key), fault.to_string()))
+            .collect()
+    })
+}
+
 /// Prints the topic.
 pub(crate) fn run(args: &DumpArgs, log_format: LogFormat) -> ExitCode {
     let Some(formatter) = args.formatter.or_else(|| Formatter::of(&args.topic)) else {
@@ -119,7 +140,14 @@ pub(crate) fn run(args: &DumpArgs, log_format: LogFormat) -> ExitCode {
         }
         _ => None,
     };
-    match tools::block_on(dump(args, formatter, place)) {
+    let security = match args.command_config.as_deref().map(security).transpose() {
+        Ok(security) => security.unwrap_or_default(),
+        Err(faults) => {
+            logging::report(log_format, &faults);
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    match tools::block_on(dump(args, formatter, place, security)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error:#}");
@@ -132,13 +160,14 @@ async fn dump(
     args: &DumpArgs,
     formatter: Formatter,
     place: Option<ClusterConfig>,
+    security: Security,
 ) -> anyhow::Result<()> {
     let cluster = match place {
         Some(place) => tools::cluster(&place),
         None => {
             let servers = args.bootstrap_server.as_slice();
             let names: Vec<_> = servers.iter().map(ToString::to_string).collect();
-            tools::cluster_at(&names.join(","), servers, CLIENT_ID)
+            tools::cluster_at(&names.join(","), servers, CLIENT_ID, security)
         }
     };
     let topic = &args.topic;

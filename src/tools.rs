@@ -13,7 +13,7 @@ use engine::batch::{
     Codec, DECOMPRESSED_BYTES_MAX, RawBatch, RecordView, TimestampType, decompress, records,
 };
 use engine::cluster::Cluster;
-use engine::wire::{BufferPool, ConnectOptions};
+use engine::wire::{BufferPool, ConnectOptions, Security};
 use topology::{ClusterConfig, FlowConfig, HostPort, MirrorConfig};
 use tracing::error;
 
@@ -36,16 +36,23 @@ pub(crate) fn cluster(config: &ClusterConfig) -> Arc<Cluster> {
         servers,
         &config.admin_client_id,
         timeouts,
+        config.security.clone(),
     )
 }
 
 /// A cluster that `servers` know, under a name for people. Call it inside a runtime.
-pub(crate) fn cluster_at(alias: &str, servers: &[HostPort], client_id: &str) -> Arc<Cluster> {
+pub(crate) fn cluster_at(
+    alias: &str,
+    servers: &[HostPort],
+    client_id: &str,
+    security: Security,
+) -> Arc<Cluster> {
     cluster_with(
         alias,
         servers,
         client_id,
         (REQUEST_TIMEOUT, REQUEST_TIMEOUT),
+        security,
     )
 }
 
@@ -55,6 +62,7 @@ fn cluster_with(
     servers: &[HostPort],
     client_id: &str,
     timeouts: (Duration, Duration),
+    security: Security,
 ) -> Arc<Cluster> {
     let servers = servers.iter().map(|at| (at.host.clone(), at.port));
     let options = ConnectOptions {
@@ -62,6 +70,7 @@ fn cluster_with(
         connect_timeout: CONNECT_TIMEOUT,
         request_timeout: timeouts.0,
         pool: BufferPool::default(),
+        security,
     };
     let runtime = tokio::runtime::Handle::current();
     Cluster::new(alias, servers.collect(), options, timeouts.1, runtime)

@@ -220,7 +220,7 @@ mod tests {
         Settings,
     };
     use engine::batch::{BatchBuilder, Codec};
-    use engine::wire::{BufferPool, ConnectOptions};
+    use engine::wire::{BufferPool, ConnectOptions, Security};
 
     use super::*;
 
@@ -235,6 +235,7 @@ mod tests {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             pool: BufferPool::default(),
+            security: Security::default(),
         };
         Cluster::new(
             "west",

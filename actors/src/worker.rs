@@ -307,6 +307,7 @@ fn cluster(config: &ClusterConfig, pool: &BufferPool) -> Arc<Cluster> {
         connect_timeout: CONNECT_TIMEOUT,
         request_timeout: config.request_timeout,
         pool: pool.clone(),
+        security: config.security.clone(),
     };
     Cluster::new(
         config.alias.as_str(),

@@ -1,4 +1,4 @@
-//! Connections to one broker: framing, pipelining, correlation, deadlines, version negotiation
+//! Connections to one broker: TLS, logging in, framing, pipelining, correlation, deadlines, version negotiation
 //! and pooled read buffers. Nothing here knows what a topic is.
 
 mod connection;
@@ -13,4 +13,5 @@ pub use connection::{
 pub use error::WireError;
 pub use frame::{Frame, decode_response, encode_request};
 pub use pool::BufferPool;
+pub use security::Security;
 pub use versions::BrokerVersions;

@@ -92,6 +92,7 @@ impl Store {
             connect_timeout: CONNECT_TIMEOUT,
             request_timeout: worker.request_timeout,
             pool: BufferPool::default(),
+            security: worker.security.clone(),
         };
         Cluster::new(
             &worker.group_id,

@@ -238,7 +238,7 @@ fn secrets_are_in_no_error() {
         one_flow(
             "h:1",
             "h:2",
-            "security.protocol = SASL_SSL\n\
+            "security.protocol = SASL_SSL\nsasl.mechanism = PLAIN\n\
              sasl.jaas.config = org.apache.kafka.Plain required username=\"u\" password=\"hunter2\";\n\
              ssl.truststore.password = hunter2\n\
              b.ssl.key.password = ${file:hunter2\n\
@@ -248,7 +248,8 @@ fn secrets_are_in_no_error() {
         &[],
     );
     assert!(
-        said.contains("security.protocol") && said.contains("tasks.max"),
+        said.contains("sasl.jaas.config: PLAIN needs the PlainLoginModule")
+            && said.contains("tasks.max"),
         "{said}"
     );
     assert!(!said.contains("hunter2"), "{said}");

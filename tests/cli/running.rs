@@ -143,8 +143,33 @@ fn secrets_are_in_no_log_line() {
     await_text(&folder, &mut process, "is unreachable");
     stop(&mut process, Signal::SIGTERM);
     let output = folder.output();
-    assert!(output.contains("ssl.truststore.password"), "{output}");
+    assert!(output.contains("key=my.api.key"), "{output}");
     assert!(!output.contains("hunter2"), "{output}");
+}
+
+/// Goal: nor when they are used. Method: a broker that closes each connection, reached with TLS and a password.
+#[test]
+fn secrets_in_use_are_in_no_log_line() {
+    let broker = NoBroker::slamming();
+    let stores = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/stores");
+    let secrets = format!(
+        "security.protocol = SASL_SSL\nsasl.mechanism = SCRAM-SHA-512\n\
+         sasl.jaas.config = x.ScramLoginModule required username=\"u\" password=\"hunter2\";\n\
+         ssl.truststore.location = {stores}/trust.p12\nssl.truststore.password = canary-store\n\
+         b.ssl.keystore.location = {stores}/java.jks\nb.ssl.keystore.password = canary-store\n\
+         b.ssl.key.password = canary-key\n"
+    );
+    let folder = Folder::with(one_flow(&broker.address, &broker.address, &secrets));
+    let mut loud = command(&["run", &folder.file()]);
+    loud.env("RUST_LOG", "trace");
+    let mut process = folder.spawn(loud);
+    await_text(&folder, &mut process, "during the TLS handshake");
+    stop(&mut process, Signal::SIGTERM);
+    let output = folder.output();
+    assert!(
+        !output.contains("hunter2") && !output.contains("canary"),
+        "{output}"
+    );
 }
 
 /// Goal: when nobody reads standard error any more, the process goes on and ends in order.

@@ -1,5 +1,8 @@
 //! A connection to one broker.
 
+mod login;
+mod writer;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
@@ -10,15 +13,18 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
-use kafka_protocol::protocol::{Request, StrBytes};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use kafka_protocol::protocol::Request;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::{BrokerVersions, BufferPool, Frame, WireError, decode_response, encode_request};
+use self::writer::Writer;
+use super::{
+    BrokerVersions, BufferPool, Frame, Security, WireError, decode_response, encode_request,
+};
 
 /// Requests that may wait to be written on one connection; a further sender waits.
 pub const PIPELINE_REQUESTS_MAX: usize = 256;
@@ -28,22 +34,25 @@ pub const RESPONSE_BYTES_MAX: usize = 256 << 20;
 /// Read at once, so that a small answer (and what follows it) takes one system call instead of three: its
 /// length, its body, and a third that finds nothing more. Unit: bytes, one page.
 const READ_AHEAD_BYTES: usize = 4_096;
-/// Slices given to one vectored write; the operating system takes at most 1,024.
-const WRITE_SLICES_MAX: usize = 1_024;
-/// The API key of ApiVersions and the error that asks for an older version of it (KIP-511).
-const UNSUPPORTED_VERSION: i16 = 35;
+/// Correlation id of what is asked first behind ApiVersions. A listener that wants a login answers ApiVersions, and closes at
+/// anything else (docs/spec/real-kafka.md 10).
+const FIRST_REQUEST: i32 = 1;
+const UNANSWERED: &str = "closed by the broker at the first request; if it wants clients to log in there, \
+    security.protocol is SASL_PLAINTEXT or SASL_SSL";
 
 /// How to connect.
 #[derive(Clone)]
 pub struct ConnectOptions {
     /// `client.id` in every request header.
     pub client_id: Arc<str>,
-    /// Bound on connecting and on the ApiVersions exchange together.
+    /// Bound on all that comes before the first request: connecting, TLS, ApiVersions, logging in.
     pub connect_timeout: Duration,
     /// Bound on the answer to one request, the ApiVersions exchange included. MM2: `request.timeout.ms`.
     pub request_timeout: Duration,
     /// Where read buffers come from.
     pub pool: BufferPool,
+    /// TLS and SASL. MM2: `security.protocol`, `ssl.*`, `sasl.*`.
+    pub security: Security,
 }
 
 /// A pipelined connection; a cheap handle that any thread may hold.
@@ -62,6 +71,8 @@ pub struct Connection {
 struct Shared {
     broker: String,
     client_id: Arc<str>,
+    /// By SASL.
+    logs_in: bool,
     versions: OnceLock<BrokerVersions>,
     next_correlation_id: AtomicI32,
     closed: AtomicBool,
@@ -130,11 +141,35 @@ impl Connection {
             .set_keepalive(true)
             .map_err(|error| refused(error.to_string()))?;
 
-        let (read, write) = stream.into_split();
+        let Some(tls) = options.security.tls() else {
+            let (read, write) = stream.into_split();
+            return Self::over(read, write, broker, options, deadline).await;
+        };
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+            refused("its host name is none that a certificate could be for".to_owned())
+        })?;
+        let handshake = TlsConnector::from(tls.config()).connect(name, stream);
+        let stream = timeout_at(deadline, handshake)
+            .await
+            .map_err(|_| refused(format!("no TLS within {:?}", options.connect_timeout)))?
+            .map_err(|error| refused(handshake_reason(&error)))?;
+        let (read, write) = tokio::io::split(stream);
+        Self::over(read, write, broker, options, deadline).await
+    }
+
+    /// What a fresh stream needs before it serves requests.
+    async fn over(
+        read: impl AsyncRead + Unpin + Send + 'static,
+        write: impl AsyncWrite + Unpin + Send + 'static,
+        broker: String,
+        options: &ConnectOptions,
+        deadline: Instant,
+    ) -> Result<Self, WireError> {
         let (outgoing, to_write) = mpsc::channel(PIPELINE_REQUESTS_MAX);
         let shared = Arc::new(Shared {
             broker,
             client_id: options.client_id.clone(),
+            logs_in: options.security.sasl().is_some(),
             versions: OnceLock::new(),
             next_correlation_id: AtomicI32::new(0),
             closed: AtomicBool::new(false),
@@ -143,15 +178,16 @@ impl Connection {
             expected: Mutex::default(),
             expected_added: Notify::new(),
         });
-        tokio::spawn(write_loop(shared.clone(), write, to_write));
         tokio::spawn(read_loop(shared.clone(), read, options.pool.clone()));
-        let connection = Self { shared, outgoing };
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = left.min(options.request_timeout);
-        let versions = connection.api_versions(left).await?;
-        // Set once, here, before anybody else holds the connection.
-        drop(connection.shared.versions.set(versions));
-        Ok(connection)
+        let mut writer = Writer {
+            shared: shared.clone(),
+            socket: write,
+        };
+        let ready = writer.prepare(options, deadline).await;
+        // A caller that is gone, or an error: the reader must not wait for ever.
+        let renewal = ready.inspect_err(|error| shared.fail(error.clone()))?;
+        tokio::spawn(writer.run(to_write, renewal));
+        Ok(Self { shared, outgoing })
     }
 
     /// `host:port` as dialled.
@@ -270,38 +306,7 @@ impl Connection {
 
     /// Closes the connection for an answer that cannot be read.
     pub fn malformed(&self, api: &'static str, reason: String) -> WireError {
-        let error = WireError::Malformed {
-            broker: self.shared.broker.clone(),
-            api,
-            reason,
-        };
-        self.shared.fail(error.clone());
-        error
-    }
-
-    /// ApiVersions v3, and v0 when the broker is too old for it: it answers error 35 in v0's form.
-    async fn api_versions(&self, timeout: Duration) -> Result<BrokerVersions, WireError> {
-        const API: &str = "ApiVersions";
-        let body = ApiVersionsRequest::default()
-            .with_client_software_name(StrBytes::from_static_str("crosscurrent"))
-            .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
-        let frame = encode_request(API, &body, 3, &self.shared.client_id)?;
-        let answer = self.send(frame, timeout).await?.await?;
-        // Error code: right after the correlation id, in every version.
-        let code = answer
-            .get(4..6)
-            .map(|code| i16::from_be_bytes([code[0], code[1]]));
-        let answer = if code == Some(UNSUPPORTED_VERSION) {
-            let body = ApiVersionsRequest::default();
-            self.request_version(API, &body, 0, timeout).await?
-        } else {
-            decode_response::<ApiVersionsResponse>(answer, 3)
-                .map_err(|reason| self.malformed(API, reason))?
-        };
-        if answer.error_code != 0 {
-            return Err(self.malformed(API, format!("error code {}", answer.error_code)));
-        }
-        Ok(BrokerVersions::new(&self.shared.broker, &answer))
+        self.shared.malformed(api, reason)
     }
 }
 
@@ -314,6 +319,16 @@ impl Shared {
                 broker: self.broker.clone(),
                 reason: "closed by us".to_owned(),
             })
+    }
+
+    fn malformed(&self, api: &'static str, reason: String) -> WireError {
+        let error = WireError::Malformed {
+            broker: self.broker.clone(),
+            api,
+            reason,
+        };
+        self.fail(error.clone());
+        error
     }
 
     /// Closes with the first reason given; later ones are only consequences.
@@ -341,72 +356,8 @@ impl Shared {
     }
 }
 
-/// Writes frames in order. Ends when the last handle is gone or the connection is closed.
-async fn write_loop(
-    shared: Arc<Shared>,
-    mut socket: OwnedWriteHalf,
-    mut outgoing: mpsc::Receiver<Outgoing>,
-) {
-    while !shared.closed.load(Ordering::Acquire) {
-        let next = tokio::select! {
-            biased;
-            () = shared.close.notified() => None,
-            next = outgoing.recv() => next,
-        };
-        let Some(Outgoing {
-            mut frame,
-            timeout,
-            reply,
-        }) = next
-        else {
-            break;
-        };
-        let correlation_id = shared.next_correlation_id.fetch_add(1, Ordering::Relaxed);
-        if !frame.seal(correlation_id) || shared.closed.load(Ordering::Acquire) {
-            continue; // dropping `reply` tells the caller
-        }
-        let deadline = Instant::now() + timeout;
-        shared.lock_expected().push_back(Expected {
-            correlation_id,
-            api: frame.api(),
-            timeout,
-            deadline,
-            reply,
-        });
-        shared.expected_added.notify_one();
-        match timeout_at(deadline, write_frame(&mut socket, &frame)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => shared.fail_io(&error),
-            Err(_) => shared.fail(WireError::Deadline {
-                broker: shared.broker.clone(),
-                api: frame.api(),
-                waited: timeout,
-            }),
-        }
-    }
-    outgoing.close();
-    shared.fail(WireError::Closed {
-        broker: shared.broker.clone(),
-        reason: "closed by us".to_owned(),
-    });
-}
-
-async fn write_frame(socket: &mut OwnedWriteHalf, frame: &Frame) -> io::Result<()> {
-    let mut slices = frame.slices();
-    let mut left = &mut slices[..];
-    while !left.is_empty() {
-        let now = left.len().min(WRITE_SLICES_MAX);
-        let written = socket.write_vectored(&left[..now]).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        io::IoSlice::advance_slices(&mut left, written);
-    }
-    Ok(())
-}
-
 /// Reads answers and hands each to the request that it belongs to.
-async fn read_loop(shared: Arc<Shared>, mut socket: OwnedReadHalf, pool: BufferPool) {
+async fn read_loop(shared: Arc<Shared>, mut socket: impl AsyncRead + Unpin, pool: BufferPool) {
     let mut ahead = BytesMut::with_capacity(READ_AHEAD_BYTES);
     let failure = loop {
         if shared.closed.load(Ordering::Acquire) {
@@ -429,7 +380,7 @@ async fn read_loop(shared: Arc<Shared>, mut socket: OwnedReadHalf, pool: BufferP
 /// last one.
 async fn read_answer(
     shared: &Shared,
-    socket: &mut OwnedReadHalf,
+    socket: &mut (impl AsyncRead + Unpin),
     ahead: &mut BytesMut,
     pool: &BufferPool,
 ) -> Result<(Expected, Bytes), WireError> {
@@ -446,17 +397,23 @@ async fn read_answer(
         let oldest = shared
             .lock_expected()
             .front()
-            .map(|e| (e.deadline, e.api, e.timeout));
+            .map(|e| (e.deadline, e.api, e.timeout, e.correlation_id));
         let until = oldest.map(|(deadline, ..)| deadline);
         tokio::select! {
             read = socket.read_buf(ahead) => {
                 if read.map_err(closed)? == 0 {
-                    return Err(closed(io::ErrorKind::UnexpectedEof.into()));
+                    return Err(match oldest {
+                        Some((.., FIRST_REQUEST)) if !shared.logs_in => WireError::Closed {
+                            broker: shared.broker.clone(),
+                            reason: UNANSWERED.to_owned(),
+                        },
+                        _ => closed(io::ErrorKind::UnexpectedEof.into()),
+                    });
                 }
             }
             () = shared.expected_added.notified(), if until.is_none() => {}
             () = sleep_until(until), if until.is_some() => {
-                let (_, api, waited) = oldest.unwrap_or((Instant::now(), "", Duration::ZERO));
+                let (_, api, waited, _) = oldest.unwrap_or((Instant::now(), "", Duration::ZERO, 0));
                 return Err(WireError::Deadline { broker: shared.broker.clone(), api, waited });
             }
         }
@@ -475,9 +432,7 @@ async fn read_answer(
     let length = usize::try_from(i32::from_be_bytes(length))
         .ok()
         .filter(|length| (4..=RESPONSE_BYTES_MAX).contains(length))
-        .ok_or_else(|| {
-            malformed("the length prefix is out of range: not a Kafka broker?".into())
-        })?;
+        .ok_or_else(|| malformed(foreign(ahead)))?;
     ahead.advance(4);
     let mut buffer = pool.take(length);
     let here = length.min(ahead.len());
@@ -521,6 +476,27 @@ async fn read_answer(
         )));
     }
     Ok((expected, buffer.freeze()))
+}
+
+/// What begins with no possible length.
+fn foreign(answer: &[u8]) -> String {
+    /// An alert of TLS: what a listener with TLS answers to anything else.
+    const TLS_ALERT: [u8; 2] = [0x15, 0x03];
+    if answer.starts_with(&TLS_ALERT) {
+        return "it speaks TLS; security.protocol has to be SSL or SASL_SSL".to_owned();
+    }
+    "the length prefix is out of range: not a Kafka broker?".to_owned()
+}
+
+/// A listener without TLS closes at the first bytes of a handshake.
+fn handshake_reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+            "closed by the broker during the TLS handshake; is it a listener without TLS?"
+                .to_owned()
+        }
+        _ => WireError::io_reason(error),
+    }
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

@@ -17,6 +17,16 @@ pub enum WireError {
         /// The operating system's word for it.
         reason: String,
     },
+    /// The broker did not let us in.
+    #[error("broker {broker} refuses to log us in by {mechanism}: {reason}")]
+    Authentication {
+        /// `host:port` as dialled.
+        broker: String,
+        /// The SASL mechanism.
+        mechanism: &'static str,
+        /// The broker's word for it, or ours.
+        reason: String,
+    },
     /// The connection broke, or was closed by the broker or by us.
     #[error("connection to broker {broker} is closed: {reason}")]
     Closed {
@@ -75,6 +85,9 @@ pub enum WireError {
 impl WireError {
     /// Text of an I/O error without the operating system's number.
     pub(crate) fn io_reason(error: &io::Error) -> String {
+        if let Some(reason) = security::tls_reason(error) {
+            return reason;
+        }
         match error.kind() {
             io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
             io::ErrorKind::ConnectionReset => "connection reset".to_owned(),

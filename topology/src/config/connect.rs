@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use security::Security;
+
 use super::derive::Connector;
 use super::error::{ConfigError, ConfigErrors, KeyAt};
 use super::flow::{FlowProperties, check_supported, factor, partitions, text, topic_name};
 use super::host::{HostPort, bootstrap_servers};
-use super::keys::{CLIENT_KEYS, Use, WORKER_KEYS, connector_key, find, is_common_client_key};
+use super::keys::{CLIENT_KEYS, Use, WORKER_KEYS, common_client_key, connector_key, find};
 use super::provider::ConfigProviders;
 use super::usage::KeyReport;
 use super::{FlowConfig, value};
@@ -75,6 +77,8 @@ pub struct ConnectWorker {
     pub client_id: String,
     /// Bound on the answer to one of their requests, at least 1 ms. Default: 40 s. MM2: `request.timeout.ms`.
     pub request_timeout: Duration,
+    /// TLS and SASL of those connections. MM2: `security.protocol`, `ssl.*`, `sasl.*`.
+    pub security: Security,
     /// Where connectors are kept; always of one partition. MM2: `config.storage.*`.
     pub config_storage: StorageTopic,
     /// Where positions are kept. MM2: `offset.storage.*`.
@@ -164,7 +168,7 @@ impl ConnectWorker {
                 errors.push(ConfigError::Missing { key });
             }
         }
-        errors.take(super::flow::check_plaintext(&properties));
+        let security = super::flow::security(&properties, "of the worker", &mut errors);
         let mut storage = |prefix: &str, partitions_default: i32| {
             let key = |name: &str| format!("{prefix}.{name}");
             let topic = key("topic");
@@ -205,6 +209,7 @@ impl ConnectWorker {
             group_id,
             bootstrap_servers: servers.unwrap_or_default(),
             request_timeout: request_timeout.unwrap_or(REQUEST_TIMEOUT_DEFAULT),
+            security,
             config_storage,
             offset_storage,
             status_storage,
@@ -325,14 +330,12 @@ impl ConnectWorker {
 
 /// None: not a key of Connect.
 fn fate(key: &str) -> Option<Use> {
-    if is_common_client_key(key) {
-        return Some(
-            if key == "bootstrap.servers" || key == "security.protocol" {
-                Use::Acts
-            } else {
-                Use::Ignored
-            },
-        );
+    if let Some(used) = common_client_key(key) {
+        return Some(used);
+    }
+    // Records are written by the worker's producers; everything else is asked with the keys of the worker itself.
+    if let Some(used) = key.strip_prefix("producer.").and_then(common_client_key) {
+        return Some(used);
     }
     let of_client = || {
         let behind = ["producer.", "consumer.", "admin."]

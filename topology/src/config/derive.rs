@@ -227,7 +227,7 @@ impl MirrorProperties {
                 .any(|known| known.eq_ignore_ascii_case(value::trim(text)))
         };
         if self.raw.get(PROTOCOL).is_some_and(|text| !is_known(text)) {
-            let expected = "write PLAINTEXT, the only protocol that this version supports";
+            let expected = "write PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL";
             return Err(ConfigError::invalid(&self.raw, PROTOCOL, expected));
         }
         Ok(())

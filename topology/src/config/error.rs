@@ -95,6 +95,14 @@ pub enum ConfigError {
         /// What is supported.
         supported: String,
     },
+    /// How a cluster's connections are secured: a key, or the file that it names.
+    #[error("{at}: {what}")]
+    Security {
+        /// The key.
+        at: KeyAt,
+        /// What is wrong, and what to write.
+        what: String,
+    },
     /// An item of a regex list that is no regex.
     #[error("{at}: {source}; in a properties file a backslash is written twice")]
     Pattern {
@@ -168,6 +176,7 @@ impl ConfigError {
             Self::Alias { at, .. }
             | Self::InvalidValue { at, .. }
             | Self::Unsupported { at, .. }
+            | Self::Security { at, .. }
             | Self::Pattern { at, .. } => Some(&at.key),
             Self::Missing { key } => Some(key),
             Self::MissingClusters
@@ -185,6 +194,7 @@ impl ConfigError {
             Self::Alias { at, .. }
             | Self::InvalidValue { at, .. }
             | Self::Unsupported { at, .. }
+            | Self::Security { at, .. }
             | Self::Pattern { at, .. } => at.line,
             Self::MissingClusters
             | Self::Missing { .. }
@@ -243,9 +253,9 @@ impl ConfigErrors {
     /// several complaints about one value the first is enough.
     pub(crate) fn push(&mut self, error: ConfigError) {
         let value_at = |error: &ConfigError| match error {
-            ConfigError::InvalidValue { at, .. } | ConfigError::Unsupported { at, .. } => {
-                Some(at.clone())
-            }
+            ConfigError::InvalidValue { at, .. }
+            | ConfigError::Unsupported { at, .. }
+            | ConfigError::Security { at, .. } => Some(at.clone()),
             _ => None,
         };
         let at = value_at(&error);

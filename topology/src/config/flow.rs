@@ -6,8 +6,10 @@ mod offsets;
 
 use std::time::Duration;
 
+use security::Security;
+
 use self::checks::{check_aliases, check_resolved};
-pub(super) use self::checks::{check_plaintext, check_supported};
+pub(super) use self::checks::{check_supported, security};
 pub use self::clients::{AutoOffsetReset, IsolationLevel, REQUEST_TIMEOUT_MIN};
 use self::clients::{Clients, auto_offset_reset, isolation_level, request_timeout};
 pub use self::offsets::{GroupFilter, OffsetConfig, OffsetSyncsLocation, Pace};
@@ -57,6 +59,9 @@ pub struct ClusterConfig {
     /// The same for administration, such as creating topics. MM2: `request.timeout.ms` of the
     /// cluster's admin client (`S.admin.`, or `admin.` and `source.admin.` behind `S->T.`).
     pub admin_request_timeout: Duration,
+    /// TLS and SASL of all connections, administration included: those of the clients that carry records. MM2: `security.protocol`,
+    /// `ssl.*`, `sasl.*` of the same clients as [`request_timeout`](Self::request_timeout).
+    pub security: Security,
 }
 
 /// The names of the three connectors that MM2 would run for the flow. They are part of stored
@@ -172,9 +177,6 @@ impl FlowConfig {
         check_aliases(sets, id, errors);
 
         let clients = Clients::of(connector, worker);
-        for client in clients.used(replication_enabled) {
-            errors.take(check_plaintext(client));
-        }
         let source_servers = errors.read(bootstrap_servers(&clients.consumer));
         let target_servers = errors.read(bootstrap_servers(&clients.producer));
         for (alias, properties, needed) in [
@@ -187,6 +189,11 @@ impl FlowConfig {
             }
         }
 
+        let source_security = if replication_enabled {
+            security(&clients.consumer, id.source.as_str(), errors)
+        } else {
+            Security::default()
+        };
         let config = connector;
         Self {
             id: id.clone(),
@@ -198,6 +205,7 @@ impl FlowConfig {
                 admin_client_id: text(&clients.source_admin, "client.id"),
                 request_timeout: errors.read(request_timeout(&clients.consumer)),
                 admin_request_timeout: errors.read(request_timeout(&clients.source_admin)),
+                security: source_security,
             },
             target: ClusterConfig {
                 alias: id.target.clone(),
@@ -206,6 +214,7 @@ impl FlowConfig {
                 admin_client_id: text(&clients.target_admin, "client.id"),
                 request_timeout: errors.read(request_timeout(&clients.producer)),
                 admin_request_timeout: errors.read(request_timeout(&clients.target_admin)),
+                security: security(&clients.producer, id.target.as_str(), errors),
             },
             topic_filter: TopicFilter {
                 include: patterns(config, "topics", TOPICS_DEFAULT, errors),

@@ -399,11 +399,11 @@ fn one_fault_each() {
         "B.key.converter (line 6)",
     );
     starts_with(
-        "A.security.protocol = SSL\n",
-        "A.security.protocol (line 6): `SSL` is not support",
+        "A.security.protocol = SSL\nA.ssl.truststore.location = /no/where\n",
+        "A.ssl.truststore.location (line 7): /no/where cannot be read",
     );
     starts_with(
-        "B.producer.security.protocol = SASL_SSL\n",
+        "B.producer.security.protocol = SASL\n",
         "B.producer.security.protocol (line 6)",
     );
     starts_with(
@@ -422,8 +422,8 @@ fn one_fault_each() {
 
 #[test]
 fn mm_12_mm_13_cc_09_invalid_security_protocol() {
-    let text = "security.protocol (line 6): `abc` is not valid; write PLAINTEXT, the only protocol \
-                that this version supports";
+    let text = "security.protocol (line 6): `abc` is not valid; write PLAINTEXT, SSL, SASL_PLAINTEXT \
+                or SASL_SSL";
     assert_eq!(errors("security.protocol = abc\n"), [text]);
 }
 
@@ -435,15 +435,20 @@ fn mm_14_cc_10_security_protocol_in_any_case() {
         config.properties().raw().get("security.protocol"),
         Some("plaintext")
     );
-    let errors = errors("security.protocol = sasl_ssl\n");
+    let login = "sasl.mechanism = PLAIN\nsasl.jaas.config = x.PlainLoginModule required username=\"a\" password=\"b\";\n";
+    let file = format!("{ONE_FLOW}security.protocol = Sasl_PlainText\n{login}");
+    let config = read(&file, &[]).unwrap();
     assert_eq!(
-        errors.len(),
-        1,
-        "known, hence only not supported: {errors:#?}"
+        config.properties().raw().get("security.protocol"),
+        Some("Sasl_PlainText")
     );
+    let flow = &config.flows()[0];
+    assert_eq!(format!("{:?}", flow.source.security), "SASL_PLAINTEXT");
+    assert_eq!(flow.source.security, flow.target.security);
+    let missing = errors("security.protocol = sasl_plaintext\n");
     assert!(
-        errors[0].contains("`sasl_ssl` is not supported"),
-        "{errors:#?}"
+        missing[0].starts_with("sasl.mechanism: is not set") && missing[0].ends_with("(cluster A)"),
+        "{missing:#?}"
     );
 }
 

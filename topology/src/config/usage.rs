@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use security::Security;
+
 use super::derive::MirrorProperties;
 use super::error::KeyAt;
 use super::keys::{
     CLIENT_KEYS, DEDICATED_KEYS, FLOW_ONLY_KEYS, REMOVED_KEYS, Use, WORKER_KEYS, WORKER_PREFIXES,
-    connector_key, find, is_common_client_key,
+    common_client_key, connector_key, find,
 };
 use crate::alias::{ClusterAlias, FlowId};
 
@@ -215,13 +217,11 @@ fn of_client(key: &str) -> Option<Use> {
     let setting = CLIENT_PREFIXES
         .iter()
         .find_map(|prefix| key.strip_prefix(prefix))?;
+    // All connections to a cluster are secured as those that carry records.
+    if key.starts_with("admin.") && Security::is_key(setting) {
+        return common_client_key(setting).map(|_| Use::Ignored);
+    }
     common_client_key(setting).or_else(|| find(CLIENT_KEYS, setting))
-}
-
-/// Address and protocol count; the rest of security has nothing to act on without TLS and SASL.
-fn common_client_key(key: &str) -> Option<Use> {
-    let acts = matches!(key, "bootstrap.servers" | "security.protocol");
-    is_common_client_key(key).then_some(if acts { Use::Acts } else { Use::Ignored })
 }
 
 fn removed(key: &str) -> Option<String> {
@@ -279,7 +279,7 @@ mod tests {
             "A->B.sync.topic.acls.interval.seconds=9",
             "B.producer.linger.ms=5",
             "B.exactly.once.source.support=enabled",
-            "ssl.truststore.location=/x",
+            "ssl.provider=x",
             "A->B.producer.override.linger.ms=1",
             "status.storage.replication.factor=1",
             "dedicated.mode.enable.internal.rest=true",

@@ -5,6 +5,9 @@ use kafka_protocol::messages::{MetadataRequest, ResponseHeader};
 use kafka_protocol::protocol::{Encodable, HeaderVersion};
 use tokio::net::TcpListener;
 
+use kafka_protocol::messages::ApiVersionsResponse;
+use tokio::io::AsyncWriteExt;
+
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -15,6 +18,7 @@ fn options(connect_timeout: Duration) -> ConnectOptions {
         connect_timeout,
         request_timeout: PATIENCE,
         pool: BufferPool::default(),
+        security: Security::default(),
     }
 }
 

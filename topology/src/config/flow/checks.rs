@@ -1,22 +1,35 @@
 //! What must hold beyond the types of single values.
 
+use security::Security;
+
 use super::FlowProperties;
 use crate::alias::FlowId;
 use crate::config::derive::BYTE_ARRAY_CONVERTER;
-use crate::config::error::{ConfigError, ConfigErrors};
+use crate::config::error::{ConfigError, ConfigErrors, KeyAt};
 use crate::config::keys::{Use, connector_key};
 use crate::config::value;
 use crate::properties::Properties;
 
-/// Refuses what needs TLS or SASL.
-pub(in crate::config) fn check_plaintext(client: &Properties) -> Result<(), ConfigError> {
-    const KEY: &str = "security.protocol";
-    match client.get(KEY).map(value::trim) {
-        Some(protocol) if !protocol.eq_ignore_ascii_case("PLAINTEXT") => {
-            Err(ConfigError::unsupported(client, KEY, "PLAINTEXT"))
+/// How a client's connections are secured, the files that its keys name included.
+pub(in crate::config) fn security(
+    client: &Properties,
+    cluster: &str,
+    errors: &mut ConfigErrors,
+) -> Security {
+    let settings = client
+        .iter()
+        .map(|(key, text)| (key.to_owned(), text.to_owned()));
+    Security::read(settings).unwrap_or_else(|faults| {
+        for fault in faults {
+            let at = KeyAt::of(client, &fault.key);
+            let what = match at.line {
+                Some(_) => fault.what,
+                None => format!("{} (cluster {cluster})", fault.what),
+            };
+            errors.push(ConfigError::Security { at, what });
         }
-        _ => Ok(()),
-    }
+        Security::default()
+    })
 }
 
 /// Refuses a reference that no provider answered. MM2 takes the text itself: as `topics` it would

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use security::Security;
+
 use crate::config::client::{ClientKind, ClientOwner, Side, client_properties};
 use crate::config::error::ConfigError;
 use crate::config::value;
@@ -59,7 +61,10 @@ impl Clients {
         // producer"), not by a client of the connector.
         let mut producer = Properties::default();
         producer.copy("bootstrap.servers", worker, "bootstrap.servers");
-        producer.copy("security.protocol", worker, "security.protocol");
+        let security = worker.iter().filter(|(key, _)| Security::is_key(key));
+        for (key, _) in security {
+            producer.copy(key, worker, key);
+        }
         producer.extend(worker.stripped("producer."));
         producer.extend(connector.stripped("producer.override."));
         let name = connector.get("name").unwrap_or_default();
@@ -76,17 +81,6 @@ impl Clients {
             target_admin: admin(Side::Target, "replication-target-admin"),
             producer,
         }
-    }
-}
-
-impl Clients {
-    /// Those that are opened: a flow that only emits heartbeats leaves the source alone.
-    pub(super) fn used(&self, replication_enabled: bool) -> impl Iterator<Item = &Properties> {
-        let source = [&self.consumer, &self.source_admin];
-        let target = [&self.producer, &self.target_admin];
-        target
-            .into_iter()
-            .chain(source.into_iter().filter(move |_| replication_enabled))
     }
 }
 
