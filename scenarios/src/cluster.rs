@@ -32,6 +32,9 @@ pub trait Cluster: Debug + Send + Sync {
         all.join(",")
     }
 
+    /// All brokers by a further listener of this name; none without one ([`crate::Secured`]).
+    fn bootstrap_of(&self, listener: &str) -> Option<String>;
+
     /// A client of this cluster.
     ///
     /// # Errors

@@ -32,6 +32,14 @@ impl Embedded {
             properties,
             ..Settings::default()
         };
+        Self::start_with(alias, settings)
+    }
+
+    /// Starts brokers with these settings.
+    ///
+    /// # Errors
+    /// As [`Embedded::start`].
+    pub fn start_with(alias: &str, settings: Settings) -> Result<Self, Error> {
         let cluster = EmbeddedCluster::start_with(settings);
         let cluster = Arc::new(cluster.map_err(impossible(&format!("start {alias}")))?);
         let broker = |node_id| EmbeddedBroker {
@@ -73,6 +81,10 @@ impl Cluster for Embedded {
             Some(broker) => broker,
             None => panic!("{} has no broker {node_id}", self.alias),
         }
+    }
+
+    fn bootstrap_of(&self, listener: &str) -> Option<String> {
+        self.cluster.bootstrap_of(listener)
     }
 
     /// An embedded broker logs nothing.

@@ -4,6 +4,7 @@
 //!   function of the kind, and [`on_every_kind!`] runs it on each.
 //! * [`RealCluster`] is the kind made of unmodified Kafka brokers, one JVM each; the other kind is the
 //!   [`embedded`] cluster.
+//! * [`Secured`] is a cluster of either kind that is reached through TLS and SASL.
 //! * [`KafkaClient`] (librdkafka) writes, reads and compares; it shares no code with the engine, so the
 //!   two cannot be wrong in the same way.
 //! * [`Product`] runs the `crosscurrent` binary from outside, as a user does.
@@ -18,6 +19,7 @@ mod folders;
 mod kind;
 mod pair;
 mod properties;
+mod secured;
 
 pub mod client;
 pub mod kafka;
@@ -37,4 +39,5 @@ pub use pair::{Pair, SharedPair};
 pub use product::Product;
 pub use properties::{Properties, server_properties};
 pub use raw::RawClient;
+pub use secured::{Secured, Way};
 pub use wait::{await_ok, await_that};

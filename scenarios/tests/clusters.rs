@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use scenarios::client::{
     Codec, Isolation, OddRecords, WriteOptions, compare, numbered, tally, unique,
 };
-use scenarios::{Error, Kind, on_every_kind};
+use scenarios::kafka::JavaTools;
+use scenarios::{Error, Kind, Secured, Way, on_every_kind};
 
 on_every_kind! {
     odd_records_come_back_as_written_in_every_codec,
@@ -18,6 +19,7 @@ on_every_kind! {
     a_single_broker_keeps_its_data_over_a_kill,
     a_refused_property_shows_in_the_error,
     a_topic_created_anew_is_written_to_at_once,
+    a_secured_cluster_lets_in_who_shows_who_it_is,
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -234,5 +236,65 @@ fn a_topic_created_anew_is_written_to_at_once(kind: Kind) {
             .unwrap();
         assert!(tally(&contents, 0..100).is_exact());
         client.delete_topic(&topic).unwrap();
+    }
+}
+
+/// Kafka's own tools say who is let in: tests of ours rely on it.
+fn a_secured_cluster_lets_in_who_shows_who_it_is(kind: Kind) {
+    let cluster = Secured::start(kind, "secured", &[], &["127.0.0.1"]).unwrap();
+    cluster
+        .set_password("SCRAM-SHA-512", "bob", "canary-builder")
+        .unwrap();
+    let trust = format!(
+        "ssl.truststore.type=PEM\nssl.truststore.location={}\n",
+        cluster.truststore().unwrap()
+    );
+    let login = |mechanism: &str, module: &str, options: &str| {
+        format!(
+            "sasl.mechanism={mechanism}\nsasl.jaas.config=org.apache.kafka.common.security.{module} required {options};\n"
+        )
+    };
+    let (user, password) = cluster.plain_user();
+    let plain = |password: &str| {
+        let options = format!("username=\"{user}\" password=\"{password}\"");
+        login("PLAIN", "plain.PlainLoginModule", &options)
+    };
+    let scram = login(
+        "SCRAM-SHA-512",
+        "scram.ScramLoginModule",
+        "username=\"bob\" password=\"canary-builder\"",
+    );
+    let bearer = login(
+        "OAUTHBEARER",
+        "oauthbearer.OAuthBearerLoginModule",
+        "unsecuredLoginStringClaim_sub=\"carol\"",
+    );
+    let own = format!(
+        "{trust}ssl.keystore.type=PEM\nssl.keystore.location={}\n",
+        cluster.keystore("dave").unwrap()
+    );
+    for (way, protocol, keys, let_in) in [
+        (Way::Sasl, "SASL_PLAINTEXT", plain(password), true),
+        (Way::Sasl, "SASL_PLAINTEXT", plain("rabbit"), false),
+        (Way::Sasl, "SASL_PLAINTEXT", bearer, true),
+        (Way::SaslSsl, "SASL_SSL", format!("{scram}{trust}"), true),
+        (Way::MutualSsl, "SSL", own, true),
+        (Way::MutualSsl, "SSL", trust, false),
+    ] {
+        let config = format!("security.protocol={protocol}\n{keys}");
+        let java = JavaTools::open().unwrap();
+        let file = java.file("client.properties", &config).unwrap();
+        let bootstrap = cluster.bootstrap(way);
+        let arguments = [
+            "--bootstrap-server",
+            &bootstrap,
+            "--command-config",
+            &file,
+            "--list",
+        ];
+        let ended = java
+            .run("org.apache.kafka.tools.TopicCommand", &arguments)
+            .unwrap();
+        assert_eq!(ended.code == 0, let_in, "{config}: {}", ended.output);
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::cluster::Cluster;
-use engine::wire::{BufferPool, ConnectOptions};
+use engine::wire::{BufferPool, ConnectOptions, Security};
 use tokio::runtime::{Builder, Runtime};
 
 fn runtime() -> Runtime {
@@ -38,6 +38,7 @@ fn engine_of(bootstrap: &str, runtime: &Runtime) -> Arc<Cluster> {
         connect_timeout: Duration::from_secs(10),
         request_timeout: Duration::from_secs(30),
         pool: BufferPool::default(),
+        security: Security::default(),
     };
     Cluster::new(
         "east",

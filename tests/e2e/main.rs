@@ -34,6 +34,7 @@ mod overtaken;
 mod random_requests;
 mod rest;
 mod rest_writable;
+mod secured;
 mod shutdown;
 mod sources;
 mod tools;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use embedded::Listener;
+
 use super::broker::{RealBroker, is_port_taken};
 use super::ports::Port;
 use super::settings::{NodeSettings, Role};
@@ -26,6 +28,8 @@ pub struct RealCluster {
     cluster_id: String,
     brokers: Vec<RealBroker>,
     controller: Option<RealBroker>,
+    /// Further listeners by name, with the address of each broker.
+    listeners: Vec<(String, Vec<String>)>,
     _ports: Vec<Port>,
 }
 
@@ -45,11 +49,24 @@ impl RealCluster {
     /// # Errors
     /// As [`RealCluster::start`]; a property that Kafka refuses shows in the log that the error carries.
     pub fn start_with(alias: &str, brokers: u32, extra: &[(&str, &str)]) -> Result<Self, Error> {
+        Self::start_listening(alias, brokers, extra, &[])
+    }
+
+    /// [`RealCluster::start_with`] with further listeners on every broker; what they need is among `extra`.
+    ///
+    /// # Errors
+    /// As [`RealCluster::start_with`].
+    pub fn start_listening(
+        alias: &str,
+        brokers: u32,
+        extra: &[(&str, &str)],
+        listeners: &[Listener],
+    ) -> Result<Self, Error> {
         let brokers = brokers.max(1);
         let common = server_properties(brokers, extra);
         let mut attempt = 1;
         loop {
-            match Self::start_once(alias, brokers, &common) {
+            match Self::start_once(alias, brokers, &common, listeners) {
                 Err(Error::Exited { log, .. })
                     if is_port_taken(&log) && attempt < START_ATTEMPTS =>
                 {
@@ -60,7 +77,12 @@ impl RealCluster {
         }
     }
 
-    fn start_once(alias: &str, brokers: u32, common: &Properties) -> Result<Self, Error> {
+    fn start_once(
+        alias: &str,
+        brokers: u32,
+        common: &Properties,
+        listeners: &[Listener],
+    ) -> Result<Self, Error> {
         let template = template()?;
         let folder = folders::scratch(alias)?;
         let controller_port = Port::reserve()?;
@@ -78,10 +100,15 @@ impl RealCluster {
         };
         let controller = match combined {
             true => None,
-            false => Some(plan.node(Role::Controller, CONTROLLER_ID, controller_port.number())?),
+            false => {
+                let port = controller_port.number();
+                Some(plan.node(Role::Controller, CONTROLLER_ID, port, &[])?)
+            }
         };
         let mut ports = vec![controller_port];
         let mut nodes = Vec::new();
+        let addresses = |one: &Listener| (one.name.clone(), Vec::new());
+        let mut reached: Vec<(String, Vec<String>)> = listeners.iter().map(addresses).collect();
         for node_id in 1..=brokers {
             let port = Port::reserve()?;
             let role = if combined {
@@ -89,7 +116,14 @@ impl RealCluster {
             } else {
                 Role::Broker
             };
-            nodes.push(plan.node(role, node_id, port.number())?);
+            let mut own = Vec::new();
+            for (listener, (_, addresses)) in listeners.iter().zip(&mut reached) {
+                let port = Port::reserve()?;
+                addresses.push(format!("127.0.0.1:{}", port.number()));
+                own.push((listener.clone(), port.number()));
+                ports.push(port);
+            }
+            nodes.push(plan.node(role, node_id, port.number(), &own)?);
             ports.push(port);
         }
         let cluster = Self {
@@ -97,6 +131,7 @@ impl RealCluster {
             cluster_id: plan.cluster_id.to_owned(),
             brokers: nodes,
             controller,
+            listeners: reached,
             _ports: ports,
         };
         for node in cluster.controller.iter().chain(&cluster.brokers) {
@@ -140,6 +175,12 @@ impl Cluster for RealCluster {
         self.broker(node_id)
     }
 
+    fn bootstrap_of(&self, listener: &str) -> Option<String> {
+        let mut all = self.listeners.iter();
+        let (_, addresses) = all.find(|(name, _)| name == listener)?;
+        Some(addresses.join(","))
+    }
+
     fn dump_logs(&self) {
         for node in self.controller.iter().chain(&self.brokers) {
             eprintln!("--- {} ---\n{}", node.name(), node.log_tail());
@@ -166,13 +207,20 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    fn node(&self, role: Role, node_id: u32, port: u16) -> Result<RealBroker, Error> {
+    fn node(
+        &self,
+        role: Role,
+        node_id: u32,
+        port: u16,
+        listeners: &[(Listener, u16)],
+    ) -> Result<RealBroker, Error> {
         let data = self.folder.join(format!("data-{node_id}"));
         self.template.format(&data, self.cluster_id, node_id)?;
         let settings = NodeSettings {
             role,
             node_id,
             port,
+            listeners,
             controller: self.controller,
             data: &data,
             common: self.common,

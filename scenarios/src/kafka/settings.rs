@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use embedded::{Listener, Protocol};
+
 use crate::properties::Properties;
 
 /// What a node does in its cluster (KRaft, KIP-500).
@@ -21,6 +23,8 @@ pub(super) struct NodeSettings<'a> {
     pub(super) node_id: u32,
     /// Port of the PLAINTEXT listener; unused by a controller.
     pub(super) port: u16,
+    /// Further listeners of brokers, with their ports.
+    pub(super) listeners: &'a [(Listener, u16)],
     /// Node id and port of the controller.
     pub(super) controller: (u32, u16),
     pub(super) data: &'a Path,
@@ -32,7 +36,13 @@ impl NodeSettings<'_> {
     /// The text of `server.properties`.
     pub(super) fn properties(&self) -> String {
         let (controller_id, controller_port) = self.controller;
-        let plaintext = format!("PLAINTEXT://127.0.0.1:{}", self.port);
+        let mut plaintext = format!("PLAINTEXT://127.0.0.1:{}", self.port);
+        let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
+        for (listener, port) in self.listeners {
+            let (name, protocol) = (&listener.name, name_of(listener.protocol));
+            plaintext += &format!(",{name}://127.0.0.1:{port}");
+            protocols += &format!(",{name}:{protocol}");
+        }
         let control = format!("CONTROLLER://127.0.0.1:{controller_port}");
         let (roles, listeners) = match self.role {
             Role::Combined => ("broker,controller", format!("{plaintext},{control}")),
@@ -48,6 +58,7 @@ impl NodeSettings<'_> {
             &format!("{controller_id}@127.0.0.1:{controller_port}"),
         );
         set("listeners", &listeners);
+        set("listener.security.protocol.map", &protocols);
         set("controller.listener.names", "CONTROLLER");
         set("log.dirs", &self.data.display().to_string());
         // A small machine runs several of these.
@@ -59,6 +70,15 @@ impl NodeSettings<'_> {
         let line =
             |(key, value): (String, String)| format!("{key}={}\n", value.replace('\\', "\\\\"));
         all.into_iter().map(line).collect()
+    }
+}
+
+fn name_of(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Plaintext => "PLAINTEXT",
+        Protocol::SaslPlaintext => "SASL_PLAINTEXT",
+        Protocol::Ssl => "SSL",
+        Protocol::SaslSsl => "SASL_SSL",
     }
 }
 
@@ -74,6 +94,7 @@ mod tests {
             role: Role::Broker,
             node_id: 2,
             port: 1234,
+            listeners: &[(Listener::new("OUT", Protocol::SaslSsl), 1235)],
             controller: (100, 99),
             data: Path::new("/d"),
             common: &common,
@@ -82,7 +103,9 @@ mod tests {
         assert!(text.contains("num.io.threads=8\n"));
         assert!(!text.contains("num.io.threads=4"));
         assert!(text.contains("log.retention.ms=-1\n"));
-        assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:1234\n"));
+        assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:1234,OUT://127.0.0.1:1235\n"));
+        let map = "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,OUT:SASL_SSL\n";
+        assert!(text.contains(map));
         assert!(text.contains("controller.quorum.voters=100@127.0.0.1:99\n"));
     }
 }

@@ -109,6 +109,7 @@ impl Template {
             role: Role::Combined,
             node_id: 1,
             port: port.number(),
+            listeners: &[],
             controller: (1, controller.number()),
             data: &data,
             common: &server_properties(1, &[]),

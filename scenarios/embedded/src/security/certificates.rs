@@ -49,7 +49,15 @@ impl TestCertificates {
     /// # Errors
     /// [`CertificateError`].
     pub fn server(&self) -> Result<Identity, CertificateError> {
-        self.sign(params("broker", &LOCAL_NAMES)?)
+        self.server_named(&LOCAL_NAMES)
+    }
+
+    /// For brokers that are reached under other names, or addresses.
+    ///
+    /// # Errors
+    /// [`CertificateError`].
+    pub fn server_named(&self, names: &[&str]) -> Result<Identity, CertificateError> {
+        self.sign(params("broker", names)?)
     }
 
     /// As [`Self::server`], but it ended in 2021.
