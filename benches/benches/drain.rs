@@ -1,5 +1,5 @@
 //! How long, and with how much processor time and memory, the product copies what is already there
-//! (`docs/spec/baseline.md`, first rows). `--records N`, `--batch-records N`.
+//! (`docs/spec/baseline.md`, first rows). `--records N`, `--batch-records N`, `--tls` (both clusters, certificates on both sides).
 
 use std::time::Duration;
 
@@ -34,9 +34,13 @@ fn main() -> Result<()> {
         batch_records,
         Codec::Lz4,
     )?;
-    let wire_bytes = topic_bytes(&pair.east, TOPIC)?;
+    let wire_bytes = topic_bytes(pair.east.cluster(), TOPIC)?;
 
-    let mut product = pair.replicate(&program, TOPIC)?;
+    let security = match args.has("--tls") {
+        true => pair.through_tls()?,
+        false => String::new(),
+    };
+    let mut product = pair.replicate_with(&program, TOPIC, &security)?;
     let copied = || -> u64 {
         // The remote topic is not there at first.
         let ends = pair.target.end_offsets(COPY).unwrap_or_default();

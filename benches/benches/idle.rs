@@ -9,7 +9,6 @@ use crosscurrent_benches::{Args, Pair, Report};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
-use scenarios::Cluster;
 use scenarios::client::TestRecord;
 
 const PARTITIONS: i32 = 10;
@@ -32,7 +31,7 @@ fn main() -> Result<()> {
     let copies: Vec<String> = names.iter().map(|name| format!("east.{name}")).collect();
     let all = topics * usize::try_from(PARTITIONS)?;
     let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", pair.west.bootstrap())
+        .set("bootstrap.servers", pair.west.cluster().bootstrap())
         .set("group.id", "benches")
         .create()?;
     // That a partition has started shows by a record that waited for it.

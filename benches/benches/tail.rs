@@ -10,7 +10,6 @@ use hdrhistogram::Histogram;
 use rdkafka::config::ClientConfig;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use scenarios::Cluster;
 
 const TOPIC: &str = "events";
 const COPY: &str = "east.events";
@@ -36,7 +35,7 @@ fn main() -> Result<()> {
         .create_topic(COPY, PARTITIONS, 1, &APPEND_TIME)?;
     let mut product = pair.replicate(&program, TOPIC)?;
     let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", pair.east.bootstrap())
+        .set("bootstrap.servers", pair.east.cluster().bootstrap())
         .set("linger.ms", "0")
         .create()?;
     // Warm: one record per partition has arrived, so connections and sessions are open.

@@ -13,7 +13,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use scenarios::kafka::JavaTools;
 use scenarios::process::Process;
-use scenarios::{Cluster, KafkaClient, Product, RealCluster};
+use scenarios::{Cluster, KafkaClient, Kind, Product, Secured, Way};
 
 use crate::data::Checksum;
 
@@ -24,9 +24,9 @@ const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
 /// Source `east` and target `west`, empty.
 pub struct Pair {
     /// Read from.
-    pub east: RealCluster,
+    pub east: Secured,
     /// Written to.
-    pub west: RealCluster,
+    pub west: Secured,
     /// A client of the source.
     pub source: KafkaClient,
     /// A client of the target.
@@ -37,17 +37,19 @@ impl Pair {
     /// Starts both.
     ///
     /// # Errors
-    /// As [`RealCluster::start`].
+    /// As [`Secured::start`].
     pub fn start() -> Result<Self> {
+        let start = |alias| Secured::start(Kind::Real, alias, &[], &["127.0.0.1"]);
         let (east, west) = thread::scope(|scope| {
-            let east = scope.spawn(|| RealCluster::start("east", 1));
-            (east.join(), RealCluster::start("west", 1))
+            let east = scope.spawn(|| start("east"));
+            (east.join(), start("west"))
         });
         let east = east
             .map_err(|_| anyhow!("starting a cluster panicked"))?
             .map_err(said)?;
         let west = west.map_err(said)?;
-        let (source, target) = (east.client().map_err(said)?, west.client().map_err(said)?);
+        let client = |of: &Secured| of.cluster().client().map_err(said);
+        let (source, target) = (client(&east)?, client(&west)?);
         Ok(Self {
             east,
             west,
@@ -71,6 +73,25 @@ impl Pair {
     pub fn replicate_with(&self, program: &Path, topics: &str, lines: &str) -> Result<Running> {
         let properties = properties(&self.source, &self.target, topics) + lines;
         Running::start_file(program, &properties)
+    }
+
+    /// Lines with which both clusters are reached through TLS, with certificates on both sides.
+    ///
+    /// # Errors
+    /// A certificate cannot be made.
+    pub fn through_tls(&self) -> Result<String> {
+        let lines = |alias: &str, of: &Secured| {
+            let (trust, own) = (
+                of.truststore().map_err(said)?,
+                of.keystore("bench").map_err(said)?,
+            );
+            let bootstrap = of.bootstrap(Way::MutualSsl);
+            Ok::<_, anyhow::Error>(format!(
+                "{alias}.bootstrap.servers = {bootstrap}\n{alias}.security.protocol = SSL\n\
+                 {alias}.ssl.truststore.location = {trust}\n{alias}.ssl.keystore.location = {own}\n"
+            ))
+        };
+        Ok(lines("east", &self.east)? + &lines("west", &self.west)?)
     }
 
     /// Has MirrorMaker 2 do it, with more lines in the file.
@@ -228,7 +249,7 @@ impl Running {
 ///
 /// # Errors
 /// The broker does not run.
-pub fn topic_bytes(cluster: &RealCluster, topic: &str) -> Result<u64> {
+pub fn topic_bytes(cluster: &dyn Cluster, topic: &str) -> Result<u64> {
     let broker = cluster
         .broker(1)
         .process_id()

@@ -58,6 +58,11 @@ pub trait Broker: Debug + Send + Sync {
     /// Host and port, for `bootstrap.servers`.
     fn bootstrap(&self) -> String;
 
+    /// The process that it is, while it runs; none for a broker in this process.
+    fn process_id(&self) -> Option<u32> {
+        None
+    }
+
     /// True from a start to the next kill or stop; also when frozen.
     fn is_running(&self) -> bool;
 

@@ -65,11 +65,6 @@ impl RealBroker {
         })
     }
 
-    /// The JVM's process id, while it runs.
-    pub fn process_id(&self) -> Option<u32> {
-        self.process().as_ref().map(Process::id)
-    }
-
     /// The last lines that the broker has logged.
     pub fn log_tail(&self) -> String {
         tail(&self.log)
@@ -126,6 +121,10 @@ impl Broker for RealBroker {
         self.process()
             .as_mut()
             .is_some_and(|process| matches!(process.exited(), Ok(None)))
+    }
+
+    fn process_id(&self) -> Option<u32> {
+        self.process().as_ref().map(Process::id)
     }
 
     /// SIGKILL: nothing is flushed.
