@@ -24,7 +24,8 @@ use crate::registry::Registry;
 /// One flow: its configuration, its two clusters and what its actors share. Read-only but for the caches.
 #[derive(Debug)]
 pub struct Flow {
-    /// `a->b`, the label of logs, metrics and the registry.
+    /// `a->b`, the label of logs, metrics and the registry; `a->b:NAME` if a flow of another source connector has that already.
+    /// Nothing is stored under it.
     pub label: Arc<str>,
     /// The configuration.
     pub config: FlowConfig,
@@ -48,16 +49,16 @@ pub struct Flow {
     pub control: Control,
     /// Where each partition's safe position is stored.
     pub positions: Positions,
-    /// Where each record's copy is.
-    pub maps: OffsetMaps,
+    /// Where each record's copy is; shared by the flows of one pair of clusters.
+    pub maps: Arc<OffsetMaps>,
     /// What is written of it for MM2's readers.
     pub syncs: OffsetSyncs,
     /// What becomes of consumer groups.
     pub groups: Groups,
     /// The flow that copies the other way, if it runs in this process.
     pub(crate) reverse: RwLock<Weak<Flow>>,
-    /// Who may store positions, maps and what follows from them.
-    pub lease: Lease,
+    /// Who may store positions, maps and what follows from them; shared as the maps are.
+    pub lease: Arc<Lease>,
     /// Lanes that are taken over at once.
     pub claims: Semaphore,
     /// Lanes cannot be fenced, as was found out then.

@@ -3,8 +3,9 @@
 mod config_sync;
 mod obey;
 mod remote_topics;
+mod taken;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub struct Herder {
     leaving: BTreeSet<(String, i32)>,
     /// Partitions that are shown as waiting though nothing runs for them.
     shown_blocked: BTreeSet<(String, i32)>,
+    /// Partitions that another source connector copies, and its name.
+    taken: BTreeMap<(String, i32), String>,
     /// Topics of which it was said that they are blocked.
     told_blocked: BTreeSet<String>,
     /// Keeps the remote topics' configs as their sources'.
@@ -101,6 +104,7 @@ impl Herder {
                 running: BTreeMap::new(),
                 leaving: BTreeSet::new(),
                 shown_blocked: BTreeSet::new(),
+                taken: BTreeMap::new(),
                 told_blocked: BTreeSet::new(),
                 config_sync: ConfigSync::default(),
                 obeyed: TargetState::Running,
@@ -158,13 +162,17 @@ impl Herder {
             .filter(|at| !wanted.contains_key(*at) && !self.leaving.contains(*at))
             .cloned()
             .collect();
-        let mut new = Vec::new();
+        let (mut new, mut taken) = (Vec::new(), BTreeMap::new());
         for (at, id) in &wanted {
             match self.running.get_mut(at) {
                 Some(known) => *known = *id, // its replicator notices a new id by itself
-                None => new.push((at.clone(), *id)),
+                None => match self.flow.maps.owners.take(&self.flow, &at.0, at.1) {
+                    Ok(()) => new.push((at.clone(), *id)),
+                    Err(by) => drop(taken.insert(at.clone(), by)),
+                },
             }
         }
+        self.show_taken(taken, &wanted);
         if !(gone.is_empty() && new.is_empty()) {
             info!(flow = %self.flow.label, started = new.len(), stopped = gone.len(), total = wanted.len(), "partitions");
         }
@@ -174,8 +182,13 @@ impl Herder {
                 self.stop_replicator(&topic, partition, ctx);
             }
         }
+        let others = match new.as_slice() {
+            [] => HashMap::new(),
+            _ => self.positions_of_others(&round.stored),
+        };
         for (at, id) in new {
-            self.start_replicator(&round.stored, at, id, ctx);
+            let others = others.get(&at).map_or(&[][..], Vec::as_slice);
+            self.start_replicator(&round.stored, others, at, id, ctx);
         }
         self.again(!round.blocked.is_empty(), ctx);
         self.begin_config_sync(ctx);
@@ -236,6 +249,7 @@ impl Herder {
     fn start_replicator(
         &mut self,
         stored: &OffsetTable,
+        others: &[i64],
         (topic, partition): (String, i32),
         id: Uuid,
         ctx: &mut Context<Self>,
@@ -249,7 +263,7 @@ impl Herder {
         let position = stored
             .last_replicated(&config.connector_names.source, &at)
             .map(|last| last.0 + 1);
-        let opened = (self.flow.maps).open(&self.flow, (&topic, partition), id, position);
+        let opened = (self.flow.maps).open(&self.flow, (&topic, partition), id, position, others);
         let assignment = Assignment {
             source_topic: topic.as_str().into(),
             remote_topic: config.remote_topic(&topic).into(),
@@ -283,6 +297,7 @@ impl Herder {
         ctx.spawn(wrap_future::<_, Self>(asked).map(move |_, this, _| {
             this.leaving.remove(&at);
             this.running.remove(&at);
+            flow.maps.owners.release(&flow.label, &at.0, at.1);
             if !this.running.keys().any(|(topic, _)| *topic == at.0) {
                 flow.source.forget(&at.0);
                 flow.target.forget(&flow.config.remote_topic(&at.0));
@@ -363,6 +378,7 @@ impl Actor for Herder {
             }));
         });
         ctx.run_interval(obey::LOOK_INTERVAL, Self::obey);
+        ctx.run_interval(taken::LOOK_INTERVAL, Self::look_for_free);
         // A flow may be paused or stopped from its start.
         self.obey(ctx);
         self.round(ctx);

@@ -40,7 +40,7 @@ pub use heartbeat::HeartbeatActor;
 pub use herder::{AssignedFn, Herder};
 pub use kill_switch::KillSwitch;
 pub use lease::{Lease, LeaseError};
-pub use offset_maps::{MAP_FLUSH_INTERVAL, OffsetMaps, Opened, PartitionMap};
+pub use offset_maps::{MAP_FLUSH_INTERVAL, OffsetMaps, Opened, Owners, PartitionMap};
 pub use offset_syncs::{OffsetSyncs, OffsetSyncsActor};
 pub use positions::{PositionStore, Positions};
 pub use progress::{Progress, Verdict};

@@ -6,6 +6,7 @@
 
 mod lane;
 mod opened;
+mod owners;
 mod writer;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,7 @@ use uuid::Uuid;
 pub use lane::PartitionMap;
 pub use opened::Opened;
 use opened::{Place, again, found, fresh};
+pub use owners::Owners;
 use writer::{Flushed, Writer};
 
 use crate::flow::Flow;
@@ -31,10 +33,12 @@ pub const MAP_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 const PARTITION: i32 = 0;
 const PARTITIONS: i32 = 1;
 
-/// All maps of one flow.
+/// All maps of one pair of clusters. Flows of several source connectors of the pair share them.
 #[derive(Debug, Default)]
 pub struct OffsetMaps {
     open: DashMap<(Arc<str>, i32), Arc<PartitionMap>>,
+    /// Which flow copies a partition.
+    pub owners: Owners,
     /// What was stored when the flow started, as far as no replicator has asked for it.
     loaded: Mutex<MapTable>,
     is_loaded: AtomicBool,
@@ -89,21 +93,26 @@ impl OffsetMaps {
         self.is_loaded.load(Ordering::Acquire)
     }
 
-    /// Looks at the map of every partition that is or was being copied by this process, by source topic and partition. `look`
+    /// Looks at the map of every partition that is or was being copied by `flow`, by source topic and partition. `look`
     /// must be quick, and not call this again.
-    pub fn each(&self, mut look: impl FnMut(&(Arc<str>, i32), &Arc<PartitionMap>)) {
+    pub fn each(&self, flow: &Flow, mut look: impl FnMut(&(Arc<str>, i32), &Arc<PartitionMap>)) {
         for entry in &self.open {
-            look(entry.key(), entry.value());
+            let at @ (topic, partition) = entry.key();
+            if !(self.owners).is_of_another(&flow.label, topic, *partition) {
+                look(at, entry.value());
+            }
         }
     }
 
-    /// The map of a partition and the place to go on at. `position` is the next upstream offset by Connect's offsets topic.
+    /// The map of a partition and the place to go on at. `position` is the next upstream offset by Connect's offsets topic,
+    /// `others` what it says under the names of other connectors, who may have had the partition last.
     pub fn open(
         &self,
         flow: &Flow,
         (topic, partition): (&str, i32),
         topic_id: Uuid,
         position: Option<i64>,
+        others: &[i64],
     ) -> Opened {
         let at = Place {
             flow: &flow.label,
@@ -120,7 +129,7 @@ impl OffsetMaps {
             .unwrap_or_else(PoisonError::into_inner)
             .take(topic, partition);
         let opened = match stored {
-            Some(stored) => found(&at, topic_id, position, stored),
+            Some(stored) => found(&at, topic_id, (position, others), stored),
             None => fresh(topic_id, position),
         };
         self.open.insert(key, opened.map.clone());

@@ -75,7 +75,7 @@ impl OffsetSyncs {
         let Held { queue, ends } = &mut *held;
         // Whoever wrote before, and was given up, holds the lock no more.
         queue.answered(false);
-        flow.maps.each(|at, partition| {
+        flow.maps.each(flow, |at, partition| {
             let now = partition.map.ends();
             match ends.get_mut(at) {
                 Some(seen) if *seen == now => return,

@@ -286,7 +286,13 @@ impl Positions {
             .filter_map(|(key, offset)| Some((key.source_partition()?, offset)))
             .filter(|(at, _)| at.cluster == config.id.source.as_str())
             .collect();
-        let moved = ours.iter().map(|(at, _)| (at.topic.as_str(), at.partition));
+        // What another connector copies now goes on as it is.
+        let is_free = |at: &SourcePartition| {
+            !(flow.maps.owners).is_held_by_another(&flow.label, &at.topic, at.partition)
+        };
+        let moved = (ours.iter())
+            .filter(|(at, _)| is_free(at))
+            .map(|(at, _)| (at.topic.as_str(), at.partition));
         flow.maps.before_moving(flow, moved, patience).await?;
         let mut due: BTreeMap<u32, Vec<KeyValue>> = BTreeMap::new();
         for (key, offset) in changes {
@@ -317,7 +323,9 @@ impl Positions {
         let mut stored = self.stored.lock().await;
         for (at, offset) in ours {
             let last = offset.as_ref().and_then(SourceOffset::last_replicated);
-            if let Some(open) = flow.maps.get(&at.topic, at.partition) {
+            if is_free(&at)
+                && let Some(open) = flow.maps.get(&at.topic, at.partition)
+            {
                 open.moved_by_operator(last.map(|last| last.0.saturating_add(1)));
             }
             stored.remove(&PartitionKey {

@@ -101,7 +101,8 @@ impl Worker {
         Ok(worker)
     }
 
-    /// Starts a flow beside those that run. Its label must not be taken: [`remove`](Self::remove) the other one first. Returns at once.
+    /// Starts a flow beside those that run. Flows of one pair of clusters must have different source connectors, and the same
+    /// names for topics: they share the lease and the offset maps. Returns at once.
     pub fn add(&mut self, config: &FlowConfig) -> Arc<Flow> {
         let one = self.prepare(config);
         let flow = one.flow.clone();
@@ -132,13 +133,15 @@ impl Worker {
         while one.supervisor.connected() && Instant::now() < deadline {
             sleep(DRAIN_POLL).await;
         }
+        one.flow.maps.owners.release_all(&one.flow.label);
         self.registry.remove_flow(&one.flow.label);
         self.introduce_flows();
         clean
     }
 
     fn prepare(&self, config: &FlowConfig) -> Running {
-        let label: Arc<str> = config.id.to_string().into();
+        let label = self.label_for(config);
+        let (lease, maps) = self.shared_with(config);
         let kill_switch = self.kill_switch.child();
         let flow = Arc::new(Flow {
             label: label.clone(),
@@ -153,11 +156,11 @@ impl Worker {
             drain: kill_switch.child(),
             control: Control::default(),
             positions: Positions::default(),
-            maps: OffsetMaps::default(),
+            maps,
             syncs: OffsetSyncs::new(config.offsets.offset_lag_max),
             groups: Groups::default(),
             reverse: RwLock::default(),
-            lease: Lease::default(),
+            lease,
             claims: Semaphore::new(CLAIMS_MAX),
             unfenced: Mutex::default(),
             trouble: Mutex::default(),
@@ -169,6 +172,31 @@ impl Worker {
             flow,
             supervisor,
             kill_switch,
+        }
+    }
+
+    /// The flow's aliases, with the source connector's name if they are taken.
+    fn label_for(&self, config: &FlowConfig) -> Arc<str> {
+        let label = config.id.to_string();
+        if (self.running.iter()).any(|one| *one.flow.label == *label) {
+            format!("{label}:{}", config.connector_names.source).into()
+        } else {
+            label.into()
+        }
+    }
+
+    /// The lease and the maps of a flow's pair. Both are named after the source, whoever copies: a lease of its own for each
+    /// connector would shut the others out.
+    fn shared_with(&self, config: &FlowConfig) -> (Arc<Lease>, Arc<OffsetMaps>) {
+        let beside = self.running.iter().map(|one| &one.flow).find(|flow| {
+            // What another process has taken is begun anew.
+            flow.config.id == config.id
+                && flow.config.replication_enabled == config.replication_enabled
+                && !flow.lease.is_lost()
+        });
+        match beside {
+            Some(flow) => (flow.lease.clone(), flow.maps.clone()),
+            None => Default::default(),
         }
     }
 

@@ -1,17 +1,17 @@
 //! Lets run what the config topic wants, and writes down what runs: flows, tasks, states.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
 use actors::{Control, ControlledConnector, Flow, PartitionSnapshot, Worker};
 use tokio::time::Instant;
-use topology::{ConnectWorker, Connector, FlowId};
+use topology::{ConnectWorker, Connector};
 use tracing::{debug, info, warn};
 
 use super::configs::Configs;
-use super::plan::{Idle, Plan, PlannedFlow, plan};
+use super::plan::{FlowKey, Idle, Plan, PlannedFlow, plan};
 use super::records::{ConfigRecord, Restart, Settings, StatusOf, StatusRecord};
 use super::statuses::Now;
 use super::store::{Store, StoreError};
@@ -30,7 +30,7 @@ pub(crate) struct Deployment {
     api: web::Data<Api>,
     worker_id: Arc<str>,
     generation: i64,
-    running: BTreeMap<FlowId, Running>,
+    running: BTreeMap<FlowKey, Running>,
     idle: BTreeMap<String, Idle>,
     /// What tasks should be, as of the last look: written when two looks agree.
     tasks_due: BTreeMap<String, Vec<Settings>>,
@@ -94,7 +94,7 @@ impl Deployment {
     pub(crate) async fn reconcile(&mut self) {
         let configs = self.store.configs();
         let restarts = self.store.take_restarts();
-        let mut wanted = plan(&self.file, &configs);
+        let mut wanted = plan(&self.file, &configs, &self.carriers());
         // `${...}` is looked up at a start: an unchanged connector runs on with what it has.
         for (id, running) in &self.running {
             let again = |name: &String| restarts.iter().any(|(of, _)| of == name);
@@ -117,6 +117,13 @@ impl Deployment {
         self.show();
     }
 
+    /// The source connectors with which others go.
+    fn carriers(&self) -> BTreeSet<String> {
+        let carry = (self.running.values()).filter(|running| running.planned.names.len() > 1);
+        let source = |running: &Running| running.planned.names.get(&Connector::Source).cloned();
+        carry.filter_map(source).collect()
+    }
+
     /// Lets running connectors do what they shall do: that is not waited for.
     pub(crate) fn obey(&self) {
         let configs = self.store.configs();
@@ -126,7 +133,7 @@ impl Deployment {
     }
 
     async fn end_flows(&mut self, wanted: &Plan) {
-        let ends: Vec<FlowId> = (self.running.iter())
+        let ends: Vec<FlowKey> = (self.running.iter())
             .filter(|(id, running)| {
                 wanted.flows.get(*id).is_none_or(|planned| {
                     planned.config != running.planned.config
@@ -140,6 +147,7 @@ impl Deployment {
                 continue;
             };
             let again = wanted.flows.contains_key(&id);
+            let id = &running.flow.label;
             info!(flow = %id, again, "connectors have changed: the flow ends");
             if !self.worker.remove(&running.flow, END_LIMIT).await {
                 warn!(flow = %id, "not everything was acknowledged and stored in time: what is on the target is found there");
@@ -156,7 +164,7 @@ impl Deployment {
                 },
                 None => {
                     let copies = planned.config.replication_enabled;
-                    info!(flow = %id, connectors = ?planned.names.values(), copies, "flow");
+                    info!(flow = %id.0, connectors = ?planned.names.values(), copies, "flow");
                     Running {
                         flow: self.worker.add(&planned.config),
                         planned,

@@ -1,6 +1,6 @@
 //! Which flows the connectors make, and which connectors make none, and why. Pure: the config topic in, a plan out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actors::TargetState;
 use topology::connect_def::{ConfigFault, find_plugin};
@@ -9,10 +9,13 @@ use topology::{ConnectWorker, Connector, ConnectorSet, FlowConfig, FlowId, ident
 use super::configs::Configs;
 use super::records::Settings;
 
+/// A flow's aliases and its source connector; none copies nothing.
+pub(crate) type FlowKey = (FlowId, Option<String>);
+
 /// What shall run.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    pub(crate) flows: BTreeMap<FlowId, PlannedFlow>,
+    pub(crate) flows: BTreeMap<FlowKey, PlannedFlow>,
     /// Connectors that no flow runs, by name.
     pub(crate) idle: BTreeMap<String, Idle>,
 }
@@ -55,8 +58,9 @@ impl Idle {
 type Members = BTreeMap<Connector, Vec<(String, Settings)>>;
 
 /// Plans the flows of all connectors. Where only one of several can run, it is one that has had tasks already, so that a
-/// newcomer takes nothing from another; then one that is not stopped; then the order of names decides.
-pub(crate) fn plan(worker: &ConnectWorker, configs: &Configs) -> Plan {
+/// newcomer takes nothing from another; then one that is not stopped; then the order of names decides. With which source connector
+/// checkpoints and heartbeats go is decided likewise, but for `carriers`, which have some: they keep them, stopped or not.
+pub(crate) fn plan(worker: &ConnectWorker, configs: &Configs, carriers: &BTreeSet<String>) -> Plan {
     let mut plan = Plan::default();
     let mut members: BTreeMap<FlowId, Members> = BTreeMap::new();
     let mut names: Vec<_> = configs.names().collect();
@@ -65,7 +69,10 @@ pub(crate) fn plan(worker: &ConnectWorker, configs: &Configs) -> Plan {
             .get(name)
             .is_some_and(|found| found.target == TargetState::Stopped)
     };
-    names.sort_by_key(|name| (!configs.has_had_tasks(name), stopped(name)));
+    names.sort_by_key(|name| {
+        let carries = carriers.contains(*name);
+        (!carries, !configs.has_had_tasks(name), stopped(name))
+    });
     let mut order = Vec::new();
     for name in names {
         let Some(found) = configs.get(name) else {
@@ -109,10 +116,11 @@ impl Plan {
         self.idle.insert(name.to_owned(), idle);
     }
 
-    /// Adds a connector at a time: what is wrong with one leaves the others running, as in Connect.
+    /// Adds a connector at a time: what is wrong with one leaves the others running, as in Connect. Each source connector is a
+    /// flow; checkpoints and heartbeats go with the first one, and translate by the maps of all.
     fn add(&mut self, worker: &ConnectWorker, configs: &Configs, id: &FlowId, members: Members) {
-        let mut planned: Option<PlannedFlow> = None;
-        // The source connector first: the order of the variants.
+        let mut planned: Vec<PlannedFlow> = Vec::new();
+        // The source connectors first: the order of the variants.
         let all = members.into_iter().flat_map(|(connector, those)| {
             those
                 .into_iter()
@@ -123,10 +131,11 @@ impl Plan {
                 .get(&name)
                 .map_or(TargetState::default(), |found| found.target);
             let has = |other| {
-                let names = planned.as_ref().map(|flow: &PlannedFlow| &flow.names);
-                names.and_then(|names: &BTreeMap<_, String>| names.get(&other).cloned())
+                let first: Option<&PlannedFlow> = planned.first();
+                first.and_then(|flow| flow.names.get(&other).cloned())
             };
-            if let Some(first) = has(connector) {
+            let is_source = connector == Connector::Source;
+            if let Some(first) = has(connector).filter(|_| !is_source) {
                 let trace = only_one(&first, connector, id);
                 self.refuse(&name, Some(connector), target, trace);
                 continue;
@@ -144,28 +153,37 @@ impl Plan {
                 self.idle.insert(name, idle);
                 continue;
             }
-            let mut set = planned
-                .as_ref()
-                .map(|flow| flow.set.clone())
-                .unwrap_or_default();
+            let joined = planned.first().filter(|_| !is_source);
+            let (mut set, mut names) = joined.map_or_else(Default::default, |flow| {
+                (flow.set.clone(), flow.names.clone())
+            });
             *set.slot(connector) = Some(config);
             let read = worker.flow(id, &set).map_err(|errors| errors.to_string());
-            match read.and_then(|config| self.check(config)) {
+            let beside = planned.first().filter(|_| is_source);
+            match read.and_then(|config| self.check(config, beside)) {
                 Ok(config) => {
-                    let mut names = planned.take().map(|flow| flow.names).unwrap_or_default();
                     names.insert(connector, name);
-                    planned = Some(PlannedFlow { config, set, names });
+                    let flow = PlannedFlow { config, set, names };
+                    match planned.first_mut().filter(|_| !is_source) {
+                        Some(first) => *first = flow,
+                        None => planned.push(flow),
+                    }
                 }
                 Err(trace) => self.refuse(&name, Some(connector), target, trace),
             }
         }
-        if let Some(flow) = planned {
-            self.flows.insert(id.clone(), flow);
+        for flow in planned {
+            let source = flow.names.get(&Connector::Source).cloned();
+            self.flows.insert((id.clone(), source), flow);
         }
     }
 
-    /// What must hold between flows.
-    fn check(&self, config: FlowConfig) -> Result<FlowConfig, String> {
+    /// What must hold between flows. `beside`: a flow of another source connector of the same pair.
+    fn check(
+        &self,
+        config: FlowConfig,
+        beside: Option<&PlannedFlow>,
+    ) -> Result<FlowConfig, String> {
         let copying = || {
             self.flows
                 .values()
@@ -173,15 +191,24 @@ impl Plan {
                 .filter(|flow| flow.replication_enabled)
         };
         if config.replication_enabled {
-            // Positions, maps and the lease of a flow are named after its source.
+            // Maps and the lease are named after the source, offset syncs and checkpoints after the pair.
             let same = copying().find(|other| other.id.source == config.id.source);
             if let Some(other) = same {
                 return Err(format!(
-                    "{} of flow {} copies from cluster {} already: put the topics of both into one connector, or give the \
-                     source another alias",
+                    "{} of flow {} copies from cluster {} already, and this version copies to one target alias from each: give both \
+                     connectors the same target.cluster.alias, or the source another alias",
                     other.connector_names.source, other.id, config.id.source
                 ));
             }
+        }
+        if let Some(other) = beside.map(|flow| &flow.config)
+            && other.policy != config.policy
+        {
+            // One map for each source partition: its copy has one name.
+            return Err(format!(
+                "{} of {} names the copies of topics in another way: give both connectors the same replication.policy.* keys",
+                other.connector_names.source, other.id
+            ));
         }
         let all = copying().chain([&config]);
         ConnectWorker::check_loops(all).map_err(|error| error.to_string())?;
@@ -191,9 +218,8 @@ impl Plan {
 
 fn only_one(first: &str, connector: Connector, id: &FlowId) -> String {
     let what = match connector {
-        Connector::Source => "put the topics of both into one of them, and delete the other",
         Connector::Checkpoint => "put the groups of both into one of them, and delete the other",
-        Connector::Heartbeat => "one is enough, delete the other",
+        Connector::Source | Connector::Heartbeat => "one is enough, delete the other",
     };
     format!(
         "{first} is the {connector} of {id} already, and this version runs one of a kind for a pair of aliases: {what}"
@@ -236,7 +262,7 @@ mod tests {
     }
 
     fn planned(connectors: &[&str]) -> Plan {
-        plan(&worker(), &configs(connectors))
+        plan(&worker(), &configs(connectors), &BTreeSet::new())
     }
 
     fn trace<'a>(plan: &'a Plan, name: &str) -> &'a str {
@@ -270,9 +296,21 @@ mod tests {
 
     #[test]
     fn what_does_not_go_together_is_refused_with_what_to_do() {
-        let two = planned(&["s1 MirrorSource", "s2 MirrorSource"]);
-        assert_eq!(two.flows.len(), 1);
-        assert!(trace(&two, "s2").starts_with("s1 is the MirrorSourceConnector of a->b already"));
+        let two = planned(&[
+            "s MirrorSource",
+            "c1 MirrorCheckpoint",
+            "c2 MirrorCheckpoint",
+        ]);
+        assert!(
+            trace(&two, "c2").starts_with("c1 is the MirrorCheckpointConnector of a->b already")
+        );
+        let named = planned(&[
+            "s1 MirrorSource",
+            "s2 MirrorSource replication.policy.separator=_",
+        ]);
+        assert!(
+            trace(&named, "s2").starts_with("s1 of a->b names the copies of topics in another")
+        );
         let targets = planned(&["s1 MirrorSource", "s2 MirrorSource target.cluster.alias=c"]);
         assert!(trace(&targets, "s2").contains("copies from cluster a already"));
         let identity =
@@ -283,14 +321,58 @@ mod tests {
         assert!(trace(&both, "s2").contains("round and round"), "{both:?}");
     }
 
+    /// The flows' connectors.
+    fn named(plan: &Plan) -> Vec<Vec<&str>> {
+        (plan.flows.values())
+            .map(|flow| flow.names.values().map(String::as_str).collect())
+            .collect()
+    }
+
+    #[test]
+    fn each_source_connector_of_a_pair_is_a_flow_and_the_first_carries_the_others() {
+        let all = [
+            "c MirrorCheckpoint",
+            "s1 MirrorSource",
+            "s2 MirrorSource",
+            "h MirrorHeartbeat",
+        ];
+        let plan = planned(&all);
+        assert!(plan.idle.is_empty(), "{plan:?}");
+        assert_eq!(named(&plan), [vec!["s1", "c", "h"], vec!["s2"]]);
+        let second = plan.flows.values().nth(1).unwrap();
+        assert!(second.config.offsets.emit_checkpoints.is_none());
+        assert!(second.config.emit_heartbeats_interval.is_none());
+        // The first one is wrong, or gone: the second carries them.
+        let plan = planned(&[
+            "s1 MirrorSource topics=a[",
+            "s2 MirrorSource",
+            "c MirrorCheckpoint",
+        ]);
+        assert_eq!(named(&plan), [["s2", "c"]]);
+    }
+
     #[test]
     fn a_newcomer_takes_nothing_from_another() {
-        let mut configs = configs(&["first MirrorSource", "a-newcomer MirrorSource"]);
+        let connectors = [
+            "first MirrorSource",
+            "a-newcomer MirrorSource",
+            "c MirrorCheckpoint",
+        ];
+        let mut configs = configs(&connectors);
         configs.apply(ConfigRecord::Commit("first".to_owned(), 0));
-        let plan = plan(&worker(), &configs);
-        let flow = plan.flows.values().next().unwrap();
-        assert_eq!(flow.names.values().collect::<Vec<_>>(), ["first"]);
-        assert!(plan.idle.contains_key("a-newcomer"));
+        let plan_with = |configs: &Configs, carriers: &[&str]| {
+            let carriers = carriers.iter().map(ToString::to_string).collect();
+            let plan = plan(&worker(), configs, &carriers);
+            assert!(plan.idle.is_empty(), "{plan:?}");
+            let flows = plan.flows.into_values();
+            let carrier = flows.into_iter().find(|flow| flow.names.len() == 2);
+            carrier.unwrap().names.into_values().next().unwrap()
+        };
+        assert_eq!(plan_with(&configs, &[]), "first");
+        // Nor when it has tasks, too, or the first is stopped, while this process runs.
+        configs.apply(ConfigRecord::Commit("a-newcomer".to_owned(), 0));
+        assert_eq!(plan_with(&configs, &[]), "a-newcomer");
+        assert_eq!(plan_with(&configs, &["first"]), "first");
     }
 
     #[test]

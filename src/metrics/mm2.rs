@@ -2,7 +2,7 @@
 //!
 //! Connectors are named as Strimzi names them, `S->T.MirrorSourceConnector`. What is not measured is left out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use actors::{BUDGET_BYTES, DelayWindow};
 use topology::Connector;
@@ -257,12 +257,19 @@ fn checkpoints(text: &mut Text, scrape: &Scrape<'_>) {
 
 fn partitions(text: &mut Text, flows: &[Flow<'_>]) {
     let mut all: Vec<(String, &Seen)> = Vec::new();
+    // Several source connectors of a pair may ask for one partition; it has one series, that of who copies it.
+    let mut written = HashSet::new();
     for flow in flows {
-        let config = &flow.source.flow.config;
+        let (config, label) = (&flow.source.flow.config, &flow.source.flow.label);
+        let owners = &flow.source.flow.maps.owners;
         // The partitions of a topic follow each other: its remote name is made once.
         let mut topic = (None, String::new());
         for seen in &flow.partitions {
             let key = &seen.at.key;
+            let pair = (&config.id, &key.topic, key.partition);
+            if owners.is_of_another(label, &key.topic, key.partition) || !written.insert(pair) {
+                continue;
+            }
             if topic.0 != Some(&key.topic) {
                 topic = (Some(&key.topic), jmx(&config.remote_topic(&key.topic)));
             }

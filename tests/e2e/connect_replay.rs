@@ -42,7 +42,7 @@ const OTHER_STATUS: [(&str, u16, &str); 10] = [
         200,
         "a connector with a slash in its name can be addressed",
     ),
-    ("106-", 404, ONE_OF_A_KIND),
+    ("106-", 404, NO_SUCH_TOPIC),
     (
         "182-",
         405,
@@ -51,11 +51,10 @@ const OTHER_STATUS: [(&str, u16, &str); 10] = [
     ("185-", 404, "no page of Jetty's"),
 ];
 const BAD_REQUEST: &str = "a fault of the request is no fault of the server";
-const ONE_OF_A_KIND: &str =
-    "a second source connector of a pair of aliases is refused in this version";
+const NO_SUCH_TOPIC: &str = "the topic of this connector, with a record that is too large, is not there: it has no task that fails";
 
 /// Cases that answer the same status with another body, and why.
-const OTHER_BODY: [(&str, &str); 2] = [("105-", ONE_OF_A_KIND), ("107-", ONE_OF_A_KIND)];
+const OTHER_BODY: [(&str, &str); 2] = [("105-", NO_SUCH_TOPIC), ("107-", NO_SUCH_TOPIC)];
 /// Cases that are not asked, since ours would do it: the connector with a slash in its name would be gone.
 const LEFT_OUT: [&str; 1] = ["040-"];
 

@@ -12,6 +12,7 @@ mod connect;
 mod connect_fuzz;
 mod connect_real;
 mod connect_replay;
+mod connect_several;
 mod copy;
 mod crashes;
 mod failover;

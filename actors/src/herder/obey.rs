@@ -64,6 +64,8 @@ impl Herder {
         ctx.spawn(wrap_future::<_, Self>(end).map(|(), this, _| {
             this.running.clear();
             this.leaving.clear();
+            this.taken.clear();
+            this.flow.maps.owners.release_all(&this.flow.label);
             this.flow.control.source.set_ended(true);
         }));
     }

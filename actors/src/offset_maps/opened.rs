@@ -44,15 +44,25 @@ pub(super) fn again(
     Opened { map, resume_at }
 }
 
-/// A lane that a process before us had.
+/// A lane that a process before us had. One of the `others`' positions counts if it is the one that the map names: then that
+/// connector had the partition last, and what is stored under our name is older, or nothing.
 pub(super) fn found(
     at: &Place<'_>,
     topic_id: Uuid,
-    position: Option<i64>,
+    (position, others): (Option<i64>, &[i64]),
     LoadedMap { head, map, lost }: LoadedMap,
 ) -> Opened {
     let map = PartitionMap::new(head.topic_id, map);
-    let last = position.map(|next| next - 1);
+    let before = |position: Option<i64>| position.map(|next| next - 1);
+    let is_named = |position: &Option<i64>| {
+        let last = before(*position);
+        last == some(head.stored) || last == some(head.storing)
+    };
+    let position = (std::iter::once(position))
+        .chain(others.iter().copied().map(Some))
+        .find(is_named)
+        .unwrap_or(position);
+    let last = before(position);
     map.change(|lane| {
         lane.read(&head);
         // One of the two is no more.
@@ -79,7 +89,7 @@ pub(super) fn found(
         );
     }
     let (end, _) = map.map.ends();
-    let resume_at = if last == some(head.stored) || last == some(head.storing) {
+    let resume_at = if is_named(&position) {
         Some(end)
     } else {
         let (flow, topic, partition) = (at.flow, at.topic, at.partition);
@@ -172,7 +182,7 @@ mod tests {
     #[test]
     fn what_was_copied_counts_before_a_position_is_stored() {
         for position in [None, Some(100)] {
-            let found = found(&AT, Uuid::nil(), position, stored(&copied(position)));
+            let found = found(&AT, Uuid::nil(), (position, &[]), stored(&copied(position)));
             let end = position.unwrap_or(0) + 10;
             assert_eq!(found.resume_at, Some(end), "from {position:?}");
             assert_eq!(found.map.anchor(), Some((end, 15)), "from {position:?}");
@@ -184,13 +194,29 @@ mod tests {
         let opened = copied(Some(100));
         assert_eq!(opened.map.store(109), Some(109));
         for ours in [100, 110] {
-            let found = found(&AT, Uuid::nil(), Some(ours), stored(&opened));
+            let found = found(&AT, Uuid::nil(), (Some(ours), &[]), stored(&opened));
             assert_eq!(found.resume_at, Some(110));
         }
         for moved in [None, Some(90), Some(105), Some(500)] {
-            let found = found(&AT, Uuid::nil(), moved, stored(&opened));
+            let found = found(&AT, Uuid::nil(), (moved, &[]), stored(&opened));
             assert_eq!((found.resume_at, found.map.anchor()), (moved, None));
         }
+    }
+
+    /// The last one who had it is another connector: ours is older, or there is none.
+    #[test]
+    fn what_another_connector_copied_last_is_not_copied_again() {
+        let opened = copied(Some(100));
+        assert_eq!(opened.map.store(109), Some(109));
+        for ours in [None, Some(50)] {
+            let found = found(&AT, Uuid::nil(), (ours, &[70, 110]), stored(&opened));
+            assert_eq!(
+                (found.resume_at, found.map.anchor()),
+                (Some(110), Some((110, 15)))
+            );
+        }
+        let moved = found(&AT, Uuid::nil(), (Some(50), &[70]), stored(&opened));
+        assert_eq!((moved.resume_at, moved.map.anchor()), (Some(50), None));
     }
 
     /// Twice a position was about to be stored, and a process died before it was.
@@ -199,7 +225,7 @@ mod tests {
         let mut opened = copied(None);
         for settled in [5, 8] {
             assert_eq!(opened.map.store(settled), Some(settled));
-            opened = found(&AT, Uuid::nil(), None, stored(&opened));
+            opened = found(&AT, Uuid::nil(), (None, &[]), stored(&opened));
             assert_eq!(opened.resume_at, Some(10), "{settled}");
         }
     }
