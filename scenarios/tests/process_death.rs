@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use scenarios::{RealCluster, await_ok, await_that};
+use scenarios::{Broker, RealCluster, await_ok, await_that};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
