@@ -151,6 +151,9 @@ fn after_three_kills_and_a_restart_of_the_target(kind: Kind) {
     pair.west.broker(1).kill().unwrap();
     pair.west.broker(1).start().unwrap();
     stage.await_copy();
+    // Fewer than there are markers: the copy is long enough before it is complete.
+    stage.produce(RECORDS..RECORDS + 2);
+    stage.await_copy();
     stage.groups_move("all");
     stop(&mut product);
 }

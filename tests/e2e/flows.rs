@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use scenarios::client::{Contents, Isolation, KafkaClient, Tally, compare, tally};
-use scenarios::{Cluster, Error, Product, await_ok};
+use scenarios::{Cluster, Product, await_ok};
 
 /// Bound on any wait; tests end long before it unless something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -125,37 +125,32 @@ pub(crate) fn await_copy(
     await_contents(&expected, target, copy);
 }
 
-/// Waits until `copy` on `target` holds exactly `expected`.
+/// Waits until `copy` on `target` holds exactly `expected`. Markers of takeovers make a log longer than its records, so that
+/// its length alone does not tell that the last of them are there.
 pub(crate) fn await_contents(expected: &Contents, target: &KafkaClient, copy: &str) {
     let count: usize = expected.values().map(Vec::len).sum();
-    // The log's length first: reading everything again and again would be most of the test's work.
-    await_ok(
-        &format!("{count} records in {copy}"),
-        PATIENCE,
-        || match target.watermarks(copy) {
-            Ok(ends) => {
-                let found: i64 = ends.iter().map(|(start, end)| end - start).sum();
-                if usize::try_from(found).unwrap_or(0) >= count {
-                    Ok(())
-                } else {
-                    Err(format!("{found}"))
-                }
-            }
-            Err(error) => Err(format!("{error:?}")),
-        },
-    )
-    .unwrap();
-    check_contents(expected, target, copy);
+    let look = || -> Result<(), String> {
+        // The log's length first: reading everything again and again would be most of the test's work.
+        let ends = target.watermarks(copy).map_err(|e| format!("{e:?}"))?;
+        let found: i64 = ends.iter().map(|(start, end)| end - start).sum();
+        if usize::try_from(found).unwrap_or(0) < count {
+            return Err(format!("{found}"));
+        }
+        differs(expected, target, copy)
+    };
+    await_ok(&format!("{count} records in {copy}"), PATIENCE, look).unwrap();
 }
 
 /// Asserts that `copy` on `target` holds exactly `expected` now.
 pub(crate) fn check_contents(expected: &Contents, target: &KafkaClient, copy: &str) {
-    let found = target
-        .read_all(copy, Isolation::ReadUncommitted, READ_PATIENCE)
-        .unwrap();
-    compare(expected, &found)
-        .map_err(|error| Error::Differs(format!("{copy}: {error}")))
-        .unwrap();
+    differs(expected, target, copy).unwrap();
+}
+
+/// What is other in `copy` than expected.
+fn differs(expected: &Contents, target: &KafkaClient, copy: &str) -> Result<(), String> {
+    let found = target.read_all(copy, Isolation::ReadUncommitted, READ_PATIENCE);
+    let found = found.map_err(|error| format!("{copy}: {error:?}"))?;
+    compare(expected, &found).map_err(|error| format!("{copy}: {error}"))
 }
 
 /// All records of a topic that is not transactional.

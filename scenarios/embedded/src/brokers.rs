@@ -374,15 +374,9 @@ impl Broker<'_> {
 
     /// Closes its sockets; returns when they are closed.
     fn close(&self) {
-        let addresses = {
-            let state = self.shared.state();
-            let broker = state.brokers.get(&self.node_id);
-            broker.map(|broker| broker.addresses.clone())
-        };
         let listening = self.shared.listening().remove(&self.node_id);
         if let Some(listening) = listening {
-            let held = listening.close(&addresses.unwrap_or_default());
-            self.shared.hold_ports(self.node_id, held);
+            listening.close();
         }
         self.shared.sessions.forget(self.node_id);
         // A silent follower holds high watermarks from now on.

@@ -14,7 +14,7 @@ use crate::config::Configs;
 use crate::faults::Faults;
 use crate::housekeeping;
 use crate::security::Security;
-use crate::server::{self, HeldPorts, Listening};
+use crate::server::{self, Listening, Ports};
 use crate::settings::Settings;
 use crate::state::{Broker, State, Status};
 use crate::transactions::{self, Transactions};
@@ -86,8 +86,8 @@ pub(crate) struct Shared {
     runtime: Handle,
     /// What listens, by node id.
     listening: Mutex<BTreeMap<i32, Listening>>,
-    /// Ports of brokers that are down, by node id.
-    held_ports: Mutex<BTreeMap<i32, HeldPorts>>,
+    /// By node id.
+    ports: Mutex<BTreeMap<i32, Ports>>,
 }
 
 impl Shared {
@@ -123,7 +123,7 @@ impl Shared {
             state: Mutex::new(state),
             runtime,
             listening: Mutex::default(),
-            held_ports: Mutex::default(),
+            ports: Mutex::default(),
             settings,
         })
     }
@@ -232,21 +232,8 @@ impl EmbeddedCluster {
 }
 
 impl Shared {
-    pub(crate) fn hold_ports(&self, node_id: i32, ports: HeldPorts) {
-        let mut held = self
-            .held_ports
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        held.insert(node_id, ports);
-    }
-
-    /// The ports that a broker had, if it was up before.
-    pub(crate) fn held_ports(&self, node_id: i32) -> HeldPorts {
-        let mut held = self
-            .held_ports
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        held.remove(&node_id).unwrap_or_default()
+    pub(crate) fn ports(&self) -> MutexGuard<'_, BTreeMap<i32, Ports>> {
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn listening(&self) -> MutexGuard<'_, BTreeMap<i32, Listening>> {

@@ -41,71 +41,53 @@ pub(crate) struct Listening {
     gone: mpsc::Receiver<()>,
 }
 
-/// The ports of a broker that is down: bound, so that nobody else gets them, and not listening, so that clients are refused.
-#[derive(Debug, Default)]
-pub(crate) struct HeldPorts(Vec<TcpSocket>);
-
-impl HeldPorts {
-    fn hold(addresses: &[SocketAddr]) -> Self {
-        // A port that was lost already is noticed at the next start.
-        Self(
-            addresses
-                .iter()
-                .filter_map(|address| bind(*address).ok())
-                .collect(),
-        )
-    }
-
-    fn take(&mut self, address: SocketAddr) -> Option<TcpSocket> {
-        let of_address = |socket: &TcpSocket| socket.local_addr().is_ok_and(|own| own == address);
-        let index = self.0.iter().position(of_address)?;
-        Some(self.0.swap_remove(index))
-    }
-}
+/// The ports of a broker, for as long as its cluster lives: bound and never listening. While the broker is up, another socket
+/// listens on each. While it is down, clients are refused, and neither a listener on any free port nor an outgoing connection of
+/// any process is given one of them.
+pub(crate) type Ports = Vec<TcpSocket>;
 
 impl Listening {
-    /// Closes listeners and connections; returns when they are closed. Their ports stay with the broker.
-    pub(crate) fn close(self, addresses: &[SocketAddr]) -> HeldPorts {
+    /// Closes listeners and connections; returns when they are closed.
+    pub(crate) fn close(self) {
         for task in &self.tasks {
             task.abort();
         }
         // Nothing is ever sent: this ends with the last sender.
         self.gone.recv_timeout(CLOSE_PATIENCE).ok();
-        HeldPorts::hold(addresses)
     }
 }
 
 /// Opens the sockets of a broker and lets it serve; on its old ports if it had any.
 pub(crate) fn open(shared: &Arc<Shared>, node_id: i32) -> Result<(), StartError> {
-    let known = shared
-        .state()
-        .brokers
-        .get(&node_id)
-        .map(|broker| broker.addresses.clone())
-        .unwrap_or_default();
     let index = usize::try_from(node_id - 1).unwrap_or(0);
     let port = shared.settings.ports.get(index).copied().unwrap_or(0);
     let mut sockets = Vec::with_capacity(shared.settings.listeners.len());
     let mut addresses = Vec::with_capacity(shared.settings.listeners.len());
-    let mut held = shared.held_ports(node_id);
+    let mut all_ports = shared.ports();
+    let ports = all_ports.entry(node_id).or_default();
     let inside = shared.runtime().enter();
     for listener in 0..shared.settings.listeners.len() {
         // Fixed ports are those of the first listener.
         let port = if listener == 0 { port } else { 0 };
-        let wanted = known.get(listener).copied();
-        let wanted = wanted.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        let refused = |source| StartError::Listen {
-            address: wanted.to_string(),
+        let mut address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut listen = || -> std::io::Result<TcpListener> {
+            match ports.get(listener) {
+                Some(reserved) => address = reserved.local_addr()?,
+                None => {
+                    let reserved = bind(address)?;
+                    address = reserved.local_addr()?;
+                    ports.push(reserved);
+                }
+            }
+            bind(address)?.listen(BACKLOG)
+        };
+        sockets.push(listen().map_err(|source| StartError::Listen {
+            address: address.to_string(),
             source,
-        };
-        let held = match held.take(wanted) {
-            Some(held) => held,
-            None => bind(wanted).map_err(refused)?,
-        };
-        let socket = held.listen(BACKLOG).map_err(refused)?;
-        addresses.push(socket.local_addr().map_err(refused)?);
-        sockets.push(socket);
+        })?);
+        addresses.push(address);
     }
+    drop(all_ports);
     drop(inside);
     let (alive, gone) = mpsc::channel();
     let tasks = sockets.into_iter().enumerate().map(|(listener, socket)| {
@@ -130,7 +112,7 @@ pub(crate) fn open(shared: &Arc<Shared>, node_id: i32) -> Result<(), StartError>
 
 fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
-    // So that a restart is not kept off its port by connections that linger.
+    // So that neither the reservation nor connections that linger keep a restart off its port.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
