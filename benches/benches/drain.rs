@@ -15,6 +15,9 @@ const BATCH_RECORDS: u32 = 100;
 const PATIENCE: Duration = Duration::from_secs(600);
 /// What this project promises.
 const CPU_SECONDS_PER_GB_MAX: f64 = 0.9;
+/// With TLS. A broker sends one TLS record (16 KB) at a time, and as long as it is slower than we are, each wakes us: that costs
+/// more than decrypting does, and reading 64 KB at once changes nothing.
+const CPU_SECONDS_PER_GB_TLS_MAX: f64 = 1.5;
 const RSS_MB_MAX: f64 = 150.0;
 const FIRST_RECORD_SECONDS_MAX: f64 = 2.0;
 
@@ -85,7 +88,10 @@ fn main() -> Result<()> {
     report.promise(
         "cpu_seconds_per_gb_before_compression",
         cpu_seconds,
-        CPU_SECONDS_PER_GB_MAX,
+        match args.has("--tls") {
+            true => CPU_SECONDS_PER_GB_TLS_MAX,
+            false => CPU_SECONDS_PER_GB_MAX,
+        },
     );
     report.promise("rss_mb_peak", last.rss_mb_peak, RSS_MB_MAX);
     report.print(args.json);
