@@ -145,7 +145,7 @@ fn read_bytes(file: &Path) -> Result<Vec<u8>, String> {
     if u64::try_from(bytes.len()).is_ok_and(|read| read > FILE_BYTES_MAX) {
         let mib = FILE_BYTES_MAX >> 20;
         return Err(format!(
-            "is larger than {mib} MiB and so no configuration; give the path of an mm2.properties file"
+            "is larger than {mib} MiB and so no configuration; give the path of a properties file"
         ));
     }
     Ok(bytes)
@@ -154,10 +154,10 @@ fn read_bytes(file: &Path) -> Result<Vec<u8>, String> {
 fn cannot_read(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => {
-            "there is no such file; give the path of an mm2.properties file".to_owned()
+            "there is no such file; give the path of a properties file".to_owned()
         }
         ErrorKind::IsADirectory => {
-            "is a directory; give the path of an mm2.properties file in it".to_owned()
+            "is a directory; give the path of a properties file in it".to_owned()
         }
         ErrorKind::PermissionDenied => {
             "permission denied; let the user who runs crosscurrent read it".to_owned()

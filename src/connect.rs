@@ -103,8 +103,12 @@ fn report_keys(file: &Path, keys: &[KeyReport]) {
     }
 }
 
-/// Waits for the storage topics as long as it takes. None: a signal came first.
-async fn open(file: &ConnectWorker, signals: &mut Signals) -> anyhow::Result<Option<Store>> {
+/// Waits for the storage topics as long as it takes, and shows why. None: a signal came first.
+async fn open(
+    file: &ConnectWorker,
+    signals: &mut Signals,
+    api: &Api,
+) -> anyhow::Result<Option<Store>> {
     let cluster = Store::cluster(file);
     let mut backoff = Backoff::new(RETRY_BASE, RETRY_MAX);
     let mut said = String::new();
@@ -123,6 +127,7 @@ async fn open(file: &ConnectWorker, signals: &mut Signals) -> anyhow::Result<Opt
                         error = text,
                         "the storage topics cannot be used yet, trying on"
                     );
+                    api.still_starting(&format!("The storage topics cannot be used yet: {text}"));
                     said = text;
                 }
             }
@@ -137,7 +142,12 @@ async fn open(file: &ConnectWorker, signals: &mut Signals) -> anyhow::Result<Opt
 /// True if everything was acknowledged and stored at the end.
 async fn run_worker(file: Arc<ConnectWorker>, rest: &RestConfig) -> anyhow::Result<bool> {
     let mut signals = Signals::new().context("cannot handle signals")?;
-    let Some(store) = open(&file, &mut signals).await? else {
+    let worker = Worker::new().context("cannot start threads")?;
+    let registry = worker.registry().clone();
+    let rest = Rest::serve(rest, |worker_id| Api::of_connect(registry, worker_id))
+        .context("REST cannot listen")?;
+    let Some(store) = open(&file, &mut signals, rest.api()).await? else {
+        rest.stop().await;
         return Ok(true);
     };
     let store = Arc::new(store);
@@ -146,19 +156,10 @@ async fn run_worker(file: Arc<ConnectWorker>, rest: &RestConfig) -> anyhow::Resu
         connectors = store.configs().names().count(),
         "storage topics read"
     );
-    let worker = Worker::new().context("cannot start threads")?;
-    let registry = worker.registry().clone();
-    let rest = Rest::serve(rest, |worker_id| {
-        Api::of_connect(
-            registry,
-            worker_id,
-            ConnectMode {
-                file: file.clone(),
-                store: store.clone(),
-            },
-        )
-    })
-    .context("REST cannot listen")?;
+    rest.api().opened(ConnectMode {
+        file: file.clone(),
+        store: store.clone(),
+    });
     let worker_id = rest.api().worker_id.clone();
     let mut deployment = Deployment::new(
         worker,

@@ -28,7 +28,7 @@ mod translations;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use actix::spawn;
@@ -36,6 +36,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::web;
 use actors::{Flow, Registry, Worker};
 use futures_util::future::join_all;
+use tokio::sync::watch;
 use tokio::time::{interval, timeout};
 use topology::{ConnectWorker, MirrorConfig};
 use tracing::{error, info, warn};
@@ -77,8 +78,10 @@ pub(crate) struct ConnectMode {
 /// What requests see.
 pub(crate) struct Api {
     shown: RwLock<Arc<Shown>>,
-    /// None: connectors are made from a file.
-    pub(crate) connect: Option<ConnectMode>,
+    /// Not set: connectors are made from a file, or the worker is `starting`.
+    connect: OnceLock<ConnectMode>,
+    /// Of a Connect worker whose storage topics are not read yet: why not. Without them it can say nothing about connectors.
+    starting: watch::Sender<Option<String>>,
     /// Without `connect`: the file's connectors may be changed.
     edits: Option<Edits>,
     /// The server's address.
@@ -113,22 +116,18 @@ impl Api {
         api
     }
 
-    /// Of a Connect worker: nothing is shown until it has looked at its topics.
-    pub(crate) fn of_connect(
-        registry: Registry,
-        worker_id: Arc<str>,
-        connect: ConnectMode,
-    ) -> Self {
-        Self {
-            connect: Some(connect),
-            ..Self::of(registry, worker_id)
-        }
+    /// Of a Connect worker that is starting: until [`Self::opened`], requests wait, but for those that ask whether it is well.
+    pub(crate) fn of_connect(registry: Registry, worker_id: Arc<str>) -> Self {
+        let api = Self::of(registry, worker_id);
+        api.still_starting("The storage topics are being read.");
+        api
     }
 
     fn of(registry: Registry, worker_id: Arc<str>) -> Self {
         Self {
             shown: RwLock::default(),
-            connect: None,
+            connect: OnceLock::new(),
+            starting: watch::Sender::default(),
             edits: None,
             worker_id,
             registry,
@@ -137,6 +136,33 @@ impl Api {
             stopping: AtomicBool::new(false),
             last_beat: AtomicI64::new(now_ms()),
         }
+    }
+
+    /// Why a Connect worker is not there yet.
+    pub(crate) fn still_starting(&self, why: &str) {
+        self.starting.send_replace(Some(why.to_owned()));
+    }
+
+    /// A Connect worker has read its storage topics.
+    pub(crate) fn opened(&self, connect: ConnectMode) {
+        self.connect.get_or_init(|| connect);
+        self.starting.send_replace(None);
+    }
+
+    /// Returns when a Connect worker has read its storage topics; at once for the flows of a file.
+    async fn started(&self) {
+        // Fails when the sender is gone, which is ours.
+        _ = self.starting.subscribe().wait_for(Option::is_none).await;
+    }
+
+    /// As [`Self::still_starting`] said it last.
+    fn starting(&self) -> Option<String> {
+        self.starting.borrow().clone()
+    }
+
+    /// None: connectors are made from a file.
+    pub(crate) fn connect(&self) -> Option<&ConnectMode> {
+        self.connect.get()
     }
 
     /// From now on the flows of a file run as they do now.

@@ -36,7 +36,7 @@ fn writable(api: &Api) -> Result<&ConnectMode, ApiError> {
     } else {
         CONFIG_IS_A_FILE
     };
-    api.connect.as_ref().ok_or_else(|| ApiError::conflict(why))
+    api.connect().ok_or_else(|| ApiError::conflict(why))
 }
 
 /// A body without a type is taken for JSON.
@@ -265,7 +265,7 @@ pub(super) async fn patch_config(
 ) -> Answer {
     let bytes = body(bytes)?;
     let name = name.into_inner();
-    if api.connect.is_none() {
+    if api.connect().is_none() {
         find(&api, &name)?;
     }
     if let Some(edits) = &api.edits {
@@ -301,7 +301,7 @@ fn found(configs: &Configs, name: &str) -> Result<crate::connect::Connector, Api
 
 /// `DELETE /connectors/{c}`: its positions are kept.
 pub(super) async fn delete(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    if api.connect.is_none() {
+    if api.connect().is_none() {
         find(&api, &name)?;
     }
     let connect = writable(&api)?;
@@ -321,7 +321,7 @@ pub(super) async fn delete(api: web::Data<Api>, name: web::Path<String>) -> Answ
 /// `pause`, `resume`, `stop`.
 pub(super) async fn want(api: &Api, name: &str, state: TargetState) -> Result<(), ApiError> {
     let unknown = || ApiError::not_found(format!("Unknown connector {name}"));
-    let Some(connect) = &api.connect else {
+    let Some(connect) = api.connect() else {
         let shown = api.shown();
         running(&shown, name)
             .ok_or_else(unknown)?
@@ -349,7 +349,7 @@ pub(super) async fn record_restart(
     name: &str,
     restart: Restart,
 ) -> Result<bool, ApiError> {
-    let Some(connect) = &api.connect else {
+    let Some(connect) = api.connect() else {
         return Ok(false);
     };
     let flags = restart != Restart::default();
@@ -366,7 +366,7 @@ pub(super) async fn record_restart(
 
 /// `PUT /connectors/{c}/topics/reset`: topics count again when they are written to again.
 pub(super) async fn reset_topics(api: web::Data<Api>, name: web::Path<String>) -> Answer {
-    let Some(connect) = &api.connect else {
+    let Some(connect) = api.connect() else {
         // What is listed is what is copied now, so there is nothing to forget.
         let message = "Topic tracking reset is disabled.";
         return Err(ApiError::new(StatusCode::FORBIDDEN, message));

@@ -1,5 +1,6 @@
 //! Connect's routes (docs/spec/mm2.md 9.2), to the byte where clients look.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use actors::TargetState;
 use serde::Serialize;
 
 use super::connectors::{CONNECT_VERSION, ConnectorView, InfoView, StatusView};
-use super::errors::{Answer, ApiError, plain};
+use super::errors::{Answer, ApiError, STARTING, plain};
 use super::found::{self, find};
 use super::{Api, Shown, changes, offsets};
 use crate::connect::Restart;
@@ -171,7 +172,7 @@ struct Root {
 
 async fn root(api: web::Data<Api>) -> HttpResponse {
     let shown = api.shown();
-    let id = match &api.connect {
+    let id = match api.connect() {
         Some(connect) => connect.store.cluster_id(),
         None => (shown.flows.iter())
             .find(|flow| flow.config.replication_enabled)
@@ -187,22 +188,29 @@ async fn root(api: web::Data<Api>) -> HttpResponse {
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
-    message: &'static str,
+    message: Cow<'static, str>,
 }
 
+/// KIP-1017.
 async fn health(api: web::Data<Api>) -> HttpResponse {
-    if api.is_alive() {
-        let message = "Worker has completed startup and is ready to handle requests.";
-        return HttpResponse::Ok().json(Health {
-            status: "healthy",
-            message,
+    if !api.is_alive() {
+        let message =
+            "Worker was unable to handle this request and may be unable to handle other requests.";
+        return HttpResponse::InternalServerError().json(Health {
+            status: "unhealthy",
+            message: message.into(),
         });
     }
-    let message =
-        "Worker was unable to handle this request and may be unable to handle other requests.";
-    HttpResponse::InternalServerError().json(Health {
-        status: "unhealthy",
-        message,
+    if let Some(why) = api.starting() {
+        return HttpResponse::ServiceUnavailable().json(Health {
+            status: "starting",
+            message: format!("{STARTING} {why}").into(),
+        });
+    }
+    let message = "Worker has completed startup and is ready to handle requests.";
+    HttpResponse::Ok().json(Health {
+        status: "healthy",
+        message: message.into(),
     })
 }
 

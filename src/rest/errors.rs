@@ -7,6 +7,9 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// Connect's words for a worker that has not read its storage topics (KIP-1017).
+pub(super) const STARTING: &str = "Worker is still starting up.";
+
 /// Connect's error body (docs/spec/mm2.md 9.2).
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorBody {

@@ -24,7 +24,7 @@ pub(super) struct Found {
 
 /// All names.
 pub(super) fn names(api: &Api) -> Vec<String> {
-    match &api.connect {
+    match api.connect() {
         Some(connect) => {
             let configs = connect.store.configs();
             configs.names().map(str::to_owned).collect()
@@ -43,7 +43,7 @@ pub(super) fn names(api: &Api) -> Vec<String> {
 /// The connector of that name.
 pub(super) fn get(api: &Api, name: &str) -> Option<Found> {
     let shown = api.shown();
-    let stored = match &api.connect {
+    let stored = match api.connect() {
         Some(connect) => Some(connect.store.configs().get(name)?),
         None => {
             running(&shown, name)?;
@@ -68,7 +68,7 @@ pub(super) fn find(api: &Api, name: &str) -> Result<Found, ApiError> {
 
 /// The topics that a connector writes to; none of one that there is not.
 pub(super) fn topics(api: &Api, name: &str) -> Vec<String> {
-    match &api.connect {
+    match api.connect() {
         Some(connect) => {
             let statuses = connect.store.statuses();
             statuses.topics(name).map(str::to_owned).collect()

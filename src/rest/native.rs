@@ -90,7 +90,7 @@ async fn live(api: web::Data<Api>) -> HttpResponse {
     condition(blocked.into_iter().collect())
 }
 
-/// Every flow has started and can reach its clusters.
+/// Every flow has started and can reach its clusters; a Connect worker has read its storage topics.
 #[utoipa::path(
     get, path = "/v1/ready",
     responses((status = 200, body = Condition), (status = 503, body = Condition))
@@ -100,6 +100,7 @@ async fn ready(api: web::Data<Api>) -> HttpResponse {
     if api.stopping.load(Ordering::Acquire) {
         reasons.push("stopping".to_owned());
     }
+    reasons.extend(api.starting());
     let shown = api.shown();
     for flow in shown
         .flows

@@ -70,7 +70,7 @@ async fn validate(
             "Included connector type {class} does not match request type {name}"
         )));
     }
-    let report = match &api.connect {
+    let report = match api.connect() {
         Some(connect) => changes::report(connect, config),
         None => connect_def::validate(config),
     };

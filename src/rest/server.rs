@@ -15,7 +15,7 @@ use actix_web::{App, Error, HttpResponse, HttpServer, web};
 use socket2::SockRef;
 use tokio::time::timeout;
 
-use super::errors::{ApiError, plain};
+use super::errors::{ApiError, STARTING, plain};
 use super::listeners::{Admin, Advertised, Listener, Listeners, RestConfig};
 use super::{Api, auth, connect, loggers, native, plugins};
 
@@ -37,6 +37,15 @@ const TAKE_PATIENCE: Duration = Duration::from_secs(30);
 const ANSWER_PATIENCE: Duration = Duration::from_secs(90);
 /// Bound on ending open requests when the process ends.
 pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a Connect worker answers at once before it has read its storage topics; log levels too.
+const WHILE_STARTING: [&str; 5] = [
+    "/health",
+    "/metrics",
+    "/v1/live",
+    "/v1/openapi.json",
+    "/v1/ready",
+];
 
 /// A listener with its socket.
 struct Bound {
@@ -170,6 +179,7 @@ fn server(
             .app_data(api.clone())
             .app_data(config.clone())
             .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+            .wrap(from_fn(when_started))
             .wrap(from_fn(pass))
             .wrap(NormalizePath::trim())
             .configure(routes)
@@ -207,13 +217,18 @@ async fn pass(
         return Err(ApiError::internal("REST has no configuration").into());
     };
     let asked = request.headers().clone();
+    let api = request.app_data::<web::Data<Api>>().cloned();
     let stopped = match stop(&config, &request) {
         Some(answer) => Err(answer),
         None => match timeout(ANSWER_PATIENCE, next.call(request)).await {
             Ok(Ok(answer)) => Ok(answer.map_into_boxed_body()),
             Ok(Err(error)) => Err(error.error_response()),
             Err(_) => {
-                let message = "Request timed out: a cluster does not answer";
+                let starting = api.and_then(|api| api.starting());
+                let message = match starting {
+                    Some(why) => format!("Request timed out: {STARTING} {why}"),
+                    None => "Request timed out: a cluster does not answer".to_owned(),
+                };
                 Err(actix_web::ResponseError::error_response(
                     &ApiError::internal(message),
                 ))
@@ -230,6 +245,19 @@ async fn pass(
             Err(InternalError::from_response("refused", answer).into())
         }
     }
+}
+
+/// Lets requests to a Connect worker that is starting wait, as Connect does, but for those that ask how it is.
+async fn when_started(
+    api: web::Data<Api>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let path = request.path();
+    if !WHILE_STARTING.contains(&path) && !path.starts_with("/admin/") {
+        api.started().await;
+    }
+    next.call(request).await
 }
 
 /// The answer to what does not get to a route.

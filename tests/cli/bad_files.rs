@@ -133,7 +133,7 @@ fn files_that_are_none() {
             "{path}: {output}"
         );
         assert!(
-            output.contains("mm2.properties file") && output.lines().count() == 1,
+            output.contains("a properties file") && output.lines().count() == 1,
             "{output}"
         );
     }

@@ -13,6 +13,7 @@ mod connect_fuzz;
 mod connect_real;
 mod connect_replay;
 mod connect_several;
+mod connect_starting;
 mod copy;
 mod crashes;
 mod failover;

@@ -7,7 +7,10 @@ use security::Security;
 
 use super::derive::Connector;
 use super::error::{ConfigError, ConfigErrors, KeyAt};
-use super::flow::{FlowProperties, check_supported, factor, partitions, text, topic_name};
+use super::flow::{
+    FlowProperties, OFFSET_FLUSH_INTERVAL_DEFAULT, check_supported, factor, partitions, text,
+    topic_name,
+};
 use super::host::{HostPort, bootstrap_servers};
 use super::keys::{CLIENT_KEYS, Use, WORKER_KEYS, common_client_key, connector_key, find};
 use super::provider::ConfigProviders;
@@ -199,6 +202,12 @@ impl ConnectWorker {
         let servers = errors.take(bootstrap_servers(&properties));
         let timeout = value::millis(&properties, "request.timeout.ms", REQUEST_TIMEOUT_DEFAULT);
         let request_timeout = errors.take(timeout);
+        // Of flows; as in Connect, a worker does not start with a value that is none.
+        errors.take(value::millis(
+            &properties,
+            "offset.flush.interval.ms",
+            OFFSET_FLUSH_INTERVAL_DEFAULT,
+        ));
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -438,13 +447,16 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_all_at_once() {
-        let raw = Properties::parse(b"group.id = x\noffset.storage.partitions = none").unwrap();
+        let file =
+            b"group.id = x\noffset.storage.partitions = none\noffset.flush.interval.ms = soon";
+        let raw = Properties::parse(file).unwrap();
         let errors = ConnectWorker::read(raw, ConfigProviders::default()).unwrap_err();
         let text = errors.to_string();
         for key in [
             "bootstrap.servers is not set",
             "config.storage.topic is not set",
             "offset.storage.partitions (line 2)",
+            "offset.flush.interval.ms (line 3)",
         ] {
             assert!(text.contains(key), "{key}: {text}");
         }

@@ -33,7 +33,7 @@ const REFRESH_TOPICS_INTERVAL_DEFAULT: Duration = Duration::from_secs(600);
 const SYNC_TOPIC_CONFIGS_INTERVAL_DEFAULT: Duration = Duration::from_secs(600);
 const EMIT_HEARTBEATS_INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
 const ADMIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
-const OFFSET_FLUSH_INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
+pub(super) const OFFSET_FLUSH_INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
 
 /// Where one flow reads from or writes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
